@@ -1,0 +1,285 @@
+"""Commits deliveries, many at a time.
+
+A request hands its delivery over and waits. A thread takes all that came while the last commit
+ran, writes it in one transaction and lets the requests go on: without a timer, the busier it is
+the more a commit carries. When this returns, the delivery is durable.
+"""
+
+import logging
+import os
+import queue
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+from flask import Flask, current_app
+from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from app.alerts.rules import REPEAT_WINDOW, DeliveryState
+from app.alerts.spool import Spool
+from app.alerts.tables import Delivery, LastBody
+from app.core.db import db, is_sqlite_url
+from app.core.jobs import enqueue_on
+
+log = logging.getLogger(__name__)
+
+DELIVERIES = cast(Table, Delivery.__table__)
+LAST_BODIES = cast(Table, LastBody.__table__)
+
+MOST = 256  # deliveries a transaction
+DEADLINE = 30.0  # seconds a request waits for its commit
+SPOOL_CHECK = 1.0  # seconds between two tries to empty the spool while nothing arrives
+
+
+@dataclass(slots=True)
+class Entry:
+    """A delivery on its way to the disk, and what became of it."""
+
+    columns: dict[str, Any]
+    subject: str | None = None
+    result: str = ""  # accepted | duplicate | spooled
+    receipt: str = ""  # of the first, if this is a duplicate
+    error: BaseException | None = None
+    settled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def subject_key(self) -> tuple[int, str] | None:
+        if self.subject is None:
+            return None
+        return (self.columns["integration_id"], self.subject)
+
+
+class Committer:
+    """One for each process, started with its first delivery, after gunicorn has forked."""
+
+    def __init__(self, app: Flask, spool: Spool) -> None:
+        self._app = app
+        self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+        self._sqlite = is_sqlite_url(app.config["SQLALCHEMY_DATABASE_URI"])
+        self.spool = spool
+        self._woke_for = -1
+        # PostgreSQL groups the commits of parallel connections itself; SQLite has one writer.
+        for number in range(1 if self._sqlite else 2):
+            threading.Thread(target=self._run, name=f"committer-{number}", daemon=True).start()
+
+    def commit(self, entry: Entry) -> Entry:
+        """Return once the delivery is on the disk. Raises what kept it from getting there."""
+        self._queue.put(entry)
+        if not entry.settled.wait(DEADLINE):
+            raise TimeoutError(f"A delivery was not committed within {DEADLINE:.0f} s.")
+        if entry.error is not None:
+            raise entry.error
+        return entry
+
+    def _run(self) -> None:
+        with self._app.app_context():
+            while True:
+                try:
+                    batch = [self._queue.get(timeout=SPOOL_CHECK if self.spool.size() else None)]
+                except queue.Empty:
+                    self._empty_spool()
+                    continue
+                while len(batch) < MOST:
+                    try:
+                        batch.append(self._queue.get_nowait())
+                    except queue.Empty:
+                        break
+                try:
+                    self._settle(batch)
+                except BaseException as error:
+                    log.exception("committer failed")
+                    for entry in batch:
+                        entry.error = entry.error or error
+                finally:
+                    for entry in batch:
+                        entry.settled.set()
+
+    def _settle(self, batch: list[Entry]) -> None:
+        try:
+            if self.spool.size():
+                self._replay()  # what waits came first
+            self._write(batch)
+        except IntegrityError:
+            # One of them can't be written, and took the others with it.
+            for entry in batch:
+                self._settle_alone(entry)
+        except DBAPIError as error:
+            log.error(
+                "database away, spooling",
+                extra={"deliveries": len(batch), "error": str(error.orig)},
+            )
+            self._spool(batch)
+
+    def _settle_alone(self, entry: Entry) -> None:
+        try:
+            self._write([entry])
+        except DBAPIError as error:
+            entry.error = error
+
+    def _spool(self, batch: list[Entry]) -> None:
+        try:
+            self.spool.append([entry.columns for entry in batch])
+        except Exception as error:
+            for entry in batch:
+                entry.error = error
+            return
+        for entry in batch:
+            entry.result, entry.receipt = "spooled", entry.columns["receipt"]
+
+    def _empty_spool(self) -> None:
+        try:
+            self._replay()
+        except DBAPIError:
+            log.warning("database still away", extra={"spool_bytes": self.spool.size()})
+
+    def _replay(self) -> None:
+        self.spool.replay(write_spooled)
+
+    def _write(self, batch: list[Entry]) -> None:
+        with db.engine.connect() as connection:
+            connection = connection.execution_options(write=True)
+            with connection.begin():
+                fresh, repeats = self._sort_out(connection, batch)
+                self._insert(connection, fresh)
+                if repeats:
+                    connection.execute(
+                        update(DELIVERIES)
+                        .where(DELIVERIES.c.receipt == bindparam("first"))
+                        .values(repeats=DELIVERIES.c.repeats + bindparam("more")),
+                        [{"first": first, "more": more} for first, more in sorted(repeats.items())],
+                    )
+                self._wake(connection, batch)
+
+    def _sort_out(
+        self, connection: Connection, batch: list[Entry]
+    ) -> tuple[list[Entry], dict[str, int]]:
+        """Tell new bodies from repeats. Returns the new ones, and how often which came again."""
+        subjects = {key for entry in batch if (key := entry.subject_key)}
+        last: dict[tuple[int, str], tuple[str, str, datetime]] = {}
+        if subjects:
+            rows = connection.execute(
+                select(LAST_BODIES).where(
+                    tuple_(LAST_BODIES.c.integration_id, LAST_BODIES.c.subject).in_(list(subjects))
+                )
+            )
+            last = {
+                (row.integration_id, row.subject): (row.sha256, row.receipt, row.received_at)
+                for row in rows
+            }
+        fresh: list[Entry] = []
+        repeats: dict[str, int] = {}
+        changed: set[tuple[int, str]] = set()
+        for entry in batch:
+            columns, key = entry.columns, entry.subject_key
+            known = last.get(key) if key else None
+            if (
+                known is not None
+                and known[0] == columns["sha256"]
+                and columns["received_at"] - known[2] < REPEAT_WINDOW
+            ):
+                entry.result, entry.receipt = "duplicate", known[1]
+                repeats[known[1]] = repeats.get(known[1], 0) + 1
+                continue
+            entry.result, entry.receipt = "accepted", columns["receipt"]
+            fresh.append(entry)
+            if key:
+                last[key] = (columns["sha256"], columns["receipt"], columns["received_at"])
+                changed.add(key)
+        if changed:
+            statement = (sqlite if self._sqlite else postgresql).insert(LAST_BODIES)
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["integration_id", "subject"],
+                    set_={
+                        "sha256": statement.excluded.sha256,
+                        "receipt": statement.excluded.receipt,
+                        "received_at": statement.excluded.received_at,
+                    },
+                ),
+                [
+                    {
+                        "integration_id": key[0],
+                        "subject": key[1],
+                        "sha256": last[key][0],
+                        "receipt": last[key][1],
+                        "received_at": last[key][2],
+                    }
+                    # In one order, so that two committers never wait for each other.
+                    for key in sorted(changed)
+                ],
+            )
+        return fresh, repeats
+
+    def _insert(self, connection: Connection, fresh: list[Entry]) -> None:
+        plain = [entry for entry in fresh if entry.columns["sender_id"] is None]
+        if plain:
+            connection.execute(insert(DELIVERIES), [entry.columns for entry in plain])
+        named = [entry for entry in fresh if entry.columns["sender_id"] is not None]
+        for entry in named:
+            statement = (sqlite if self._sqlite else postgresql).insert(DELIVERIES)
+            written = connection.execute(
+                statement.on_conflict_do_nothing().returning(DELIVERIES.c.id), entry.columns
+            ).first()
+            if written is None:
+                entry.result = "duplicate"
+                entry.receipt = connection.execute(
+                    update(DELIVERIES)
+                    .where(
+                        DELIVERIES.c.integration_id == entry.columns["integration_id"],
+                        DELIVERIES.c.sender_id == entry.columns["sender_id"],
+                    )
+                    .values(repeats=DELIVERIES.c.repeats + 1)
+                    .returning(DELIVERIES.c.receipt)
+                ).scalar_one()
+
+    def _wake(self, connection: Connection, batch: list[Entry]) -> None:
+        """Wake the worker, once a second at most. Its job goes on until that second is over."""
+        second = int(batch[-1].columns["received_at"].timestamp())
+        if second == self._woke_for or not any(e.result == "accepted" for e in batch):
+            return
+        if all(e.columns["state"] is not DeliveryState.RECEIVED for e in batch):
+            return
+        enqueue_on(connection, "alerts.process_inbox", second, key=f"inbox-{second}")
+        self._woke_for = second
+
+
+def write_spooled(columns: list[dict[str, Any]]) -> None:
+    """Write what waited in the spool. What was written before is known by its receipt."""
+    with db.engine.connect() as connection:
+        connection = connection.execution_options(write=True)
+        on_sqlite = connection.dialect.name == "sqlite"
+        statement = (sqlite if on_sqlite else postgresql).insert(DELIVERIES)
+        with connection.begin():
+            connection.execute(statement.on_conflict_do_nothing(), columns)
+            second = int(columns[-1]["received_at"].timestamp())
+            enqueue_on(connection, "alerts.process_inbox", second, key=f"spool-{second}")
+
+
+def committer() -> Committer:
+    """The committer of this process."""
+    found: Committer | None = current_app.extensions.get("committer")
+    if found is None or found_in_parent(current_app):
+        with _starting:
+            found = current_app.extensions.get("committer")
+            if found is None or found_in_parent(current_app):
+                app = cast(Any, current_app)._get_current_object()
+                found = Committer(app, spool_of(app))
+                current_app.extensions["committer"] = found
+                current_app.extensions["committer_pid"] = os.getpid()
+    return found
+
+
+_starting = threading.Lock()
+
+
+def found_in_parent(app: Flask) -> bool:
+    """A fork takes the object along, but not its thread."""
+    return bool(app.extensions.get("committer_pid") != os.getpid())
+
+
+def spool_of(app: Flask) -> Spool:
+    settings = app.config["SETTINGS"]
+    return Spool(settings.var / "spool.jsonl", settings.spool_bytes)

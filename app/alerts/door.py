@@ -1,0 +1,246 @@
+"""The inbound doors: a delivery is on the disk before its sender is answered.
+
+Nothing authentic and well formed is ever answered with 4xx: Alertmanager drops what gets one, and
+PagerDuty switches a subscription off after three. Processing is a job's business (`service.py`).
+"""
+
+import binascii
+import hashlib
+import logging
+import secrets
+import threading
+import time
+from base64 import b64decode
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.alerts.committer import Entry, committer
+from app.alerts.keys import Door, keys
+from app.alerts.rules import DeliveryState
+from app.alerts.sources import SOURCES
+from app.alerts.sources.base import Glance, Source, UnparsableError, decode
+from app.config import settings
+from app.core.clock import now
+from app.core.errors import (
+    BadRequestError,
+    BatonError,
+    NotFoundError,
+    NotSignedInError,
+    TooLargeError,
+)
+from app.core.metrics import DELIVERIES, DOOR_SECONDS
+from app.people.access import public
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("door", __name__)
+
+KEPT_HEADERS = (
+    "content-type", "user-agent", "x-webhook-id", "request-id", "x-amz-sns-message-id",
+    "ce-id", "ce-source", "ce-type", "ce-time", "ce-specversion",
+)  # fmt: skip
+DRAINED = 16  # times the limit: how much of an oversize body is read, so that its sender hears why
+REFUSED_A_MINUTE = 600  # rows kept of refused requests, for each process
+
+
+@bp.route("/in/<source>", methods=["POST", "PUT"])
+@public
+def receive(source: str) -> ResponseReturnValue:
+    if source not in SOURCES:
+        raise NotFoundError(f"There is no door /in/{source}. Doors: {', '.join(sorted(SOURCES))}.")
+    return _take(SOURCES[source])
+
+
+@bp.post("/in/alertmanager/api/v1/alerts")
+@bp.post("/in/alertmanager/api/v2/alerts")
+@public
+def receive_from_prometheus() -> ResponseReturnValue:
+    """The paths that Prometheus itself posts to when Baton stands among its Alertmanagers."""
+    return _take(SOURCES["alertmanager"])
+
+
+@bp.post("/v2/enqueue", strict_slashes=False)
+@bp.post("/v2/change/enqueue", strict_slashes=False)
+@public
+def receive_event() -> ResponseReturnValue:
+    """The paths of PagerDuty's Events API v2, for senders that can change its host only."""
+    return _take(SOURCES["events_v2"])
+
+
+def _take(source: Source) -> ResponseReturnValue:
+    started = time.perf_counter()
+    at = now()
+    door, size = None, request.content_length or 0
+    try:
+        body = _body()
+        size = len(body)
+        document = _document(body)
+        door = _authenticated(source, document, at)
+        entry, glance = _entry(source, door, body, document, at)
+    except BatonError as refusal:
+        _keep_refusal(source, door, refusal, size, at)
+        raise
+    outcome = committer().commit(entry)
+    DELIVERIES.labels(source.name, outcome.result).inc()
+    DOOR_SECONDS.labels(source.name).observe(time.perf_counter() - started)
+    reply = {"delivery": outcome.receipt, "result": outcome.result, **glance.reply}
+    response: Response = jsonify(reply)
+    response.status_code = 202 if outcome.result == "spooled" else source.status
+    return response
+
+
+def _body() -> bytes:
+    try:
+        return request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        limit = settings().max_delivery_bytes
+        left = limit * DRAINED
+        while left > 0 and (chunk := request.environ["wsgi.input"].read(min(left, 65_536))):
+            left -= len(chunk)
+        raise TooLargeError(
+            f"A delivery may have {limit:,} bytes at the most. Send fewer alerts in one "
+            "(max_alerts in Alertmanager)."
+        ) from None
+
+
+class _Unreadable:
+    """A body that is no JSON. Who sent it is asked first, so the sentence waits."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+
+def _document(body: bytes) -> Any:
+    try:
+        return decode(body)
+    except UnparsableError as error:
+        return _Unreadable(error.args[0])
+
+
+def _authenticated(source: Source, document: Any, at: datetime) -> Door:
+    for key in _keys_sent(source, document):
+        if door := keys.find(key, source.name, at=at):
+            return door
+    raise NotSignedInError(
+        f"No key, or not the key of an open {source.title} integration. Send it as a bearer token, "
+        "as the password of basic authentication or as ?key=."
+    )
+
+
+def _keys_sent(source: Source, document: Any) -> list[str]:
+    """What may be the key, in the order in which it is tried."""
+    sent = []
+    kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() in ("bearer", "token"):
+        sent.append(credentials.strip())
+    elif kind.lower() == "basic":
+        try:
+            user, _, password = b64decode(credentials, validate=True).decode().partition(":")
+            sent += [password, user]
+        except (binascii.Error, UnicodeDecodeError):
+            pass
+    if key := request.args.get("key"):
+        sent.append(key)
+    routing_key = getattr(source, "routing_key", None)
+    if routing_key is not None and not isinstance(document, _Unreadable):
+        if key := routing_key(document, request.headers):
+            sent.append(key)
+    elif header := request.headers.get("X-Routing-Key"):
+        sent.append(header)
+    return [key for key in sent if key]
+
+
+def _entry(
+    source: Source, door: Door, body: bytes, document: Any, at: datetime
+) -> tuple[Entry, Glance]:
+    headers = {name: value for name in KEPT_HEADERS if (value := request.headers.get(name))}
+    if isinstance(document, _Unreadable):
+        raise BadRequestError(document.why)
+    try:
+        glance = source.glance(document, headers)
+    except UnparsableError as error:
+        raise BadRequestError(error.args[0]) from None
+    columns = _columns(source, at, len(body))
+    columns.update(
+        integration_id=door.integration_id,
+        headers={**headers, **glance.kept},
+        body=body,
+        sha256=hashlib.sha256(body).hexdigest(),
+        sender_id=glance.sender_id,
+        what=glance.what,
+    )
+    return Entry(columns, glance.subject), glance
+
+
+def _columns(source: Source, at: datetime, size: int) -> dict[str, Any]:
+    return {
+        # In order of time, so that the index grows at one end.
+        "receipt": f"{time.time_ns():016x}{secrets.token_hex(8)}",
+        "integration_id": None,
+        "source": source.name,
+        "received_at": at,
+        "path": request.path[:200],
+        "headers": {},
+        "body": None,
+        "size": size,
+        "sha256": None,
+        "sender_id": None,
+        "state": DeliveryState.RECEIVED,
+        "attempts": 0,
+        "repeats": 0,
+        "what": "",
+        "why": "",
+        "outcome": {},
+    }
+
+
+class _Allowance:
+    """So many a minute: whoever knocks without a key must not fill the disk."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._minute, self._used = limit, 0, 0
+        self._lock = threading.Lock()
+
+    def take(self, at: datetime) -> bool:
+        minute = int(at.timestamp()) // 60
+        with self._lock:
+            if minute != self._minute:
+                self._minute, self._used = minute, 0
+            self._used += 1
+            return self._used <= self._limit
+
+
+_refusals = _Allowance(REFUSED_A_MINUTE)
+
+
+def _keep_refusal(
+    source: Source, door: Door | None, refusal: BatonError, size: int, at: datetime
+) -> None:
+    """Leave a row that says who was refused and why, without the body."""
+    DELIVERIES.labels(source.name, "refused").inc()
+    if not 400 <= refusal.status < 500 or not _refusals.take(at):
+        return
+    columns = _columns(source, at, size)
+    columns.update(
+        integration_id=door.integration_id if door else None,
+        headers=_named(request.headers),
+        state=DeliveryState.REFUSED,
+        processed_at=at,
+        what=f"{request.method} {request.path}"[:200],
+        why=f"{refusal.status.value}: {refusal.sentence}",
+        outcome={"address": request.remote_addr or ""},
+    )
+    try:
+        committer().commit(Entry(columns))
+    except Exception:
+        # The refusal itself is what the sender must hear.
+        log.exception("a refused request was not recorded")
+
+
+def _named(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: headers[name] for name in ("Content-Type", "User-Agent") if name in headers}

@@ -1,0 +1,415 @@
+"""From waiting deliveries to incidents: the hot path behind the doors.
+
+Many deliveries go through one transaction. Each alert is judged in the order of its arrival
+(`rules.judge`), and what follows is written in sets (`incidents.intake`).
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import Table, bindparam, insert, select, text, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from app.alerts.routing import Route, Router, router
+from app.alerts.rules import WAITING, DeliveryState, Known, Verdict, judge, learned, next_try
+from app.alerts.sources import SOURCES
+from app.alerts.sources.base import RECEIVED_AT, Alert, AlertStatus, Parsed, decode
+from app.alerts.tables import AlertState, Change, Delivery
+from app.config import settings
+from app.core.db import db, is_sqlite, unit_of_work
+from app.core.metrics import ALERTS, INBOX_LAG_SECONDS
+from app.incidents import intake
+from app.incidents.intake import Effects, Key, Round, Sighting
+
+log = logging.getLogger(__name__)
+
+DELIVERIES = cast(Table, Delivery.__table__)
+ALERT_STATES = cast(Table, AlertState.__table__)
+CHANGES = cast(Table, Change.__table__)
+
+MOST_DELIVERIES = 200  # a transaction
+ENOUGH_BYTES = 400_000  # of bodies a transaction, some 500 alerts: SQLite's other writers wait
+INBOX_LOCK = 7_313_001  # PostgreSQL's advisory lock: one worker at a time takes the inbox
+
+
+@dataclass(slots=True)
+class Reading:
+    """A delivery on its way through, and what came of it."""
+
+    id: int
+    integration_id: int
+    source: str
+    received_at: datetime
+    parsed: Parsed
+    counts: Counter[Verdict] = field(default_factory=Counter)
+    incidents: set[int] = field(default_factory=set)
+    opened: set[int] = field(default_factory=set)
+    resolved: set[int] = field(default_factory=set)
+    reasons: dict[str, None] = field(default_factory=dict)  # a set that keeps its order
+
+
+def process_next(*, at: datetime) -> int:
+    """Process the oldest waiting deliveries in one transaction. Returns how many it took.
+
+    If they fail together they are tried one by one, so that a poisonous one fails alone.
+    """
+    ids = _next_in_line(at)
+    if not ids:
+        return 0
+    try:
+        _process(ids, at=at)
+    except Exception:
+        # Whatever it was, the row that brought it is found, counted and in the end laid aside.
+        log.exception("a batch of deliveries failed", extra={"deliveries": len(ids)})
+        for delivery_id in ids:
+            _process_alone(delivery_id, at=at)
+    return len(ids)
+
+
+def _next_in_line(at: datetime) -> list[int]:
+    """The next deliveries, oldest first, up to a number and a size."""
+    rows = db.session.execute(
+        select(Delivery.id, Delivery.size)
+        .where(
+            Delivery.state.in_(WAITING),
+            Delivery.next_try_at.is_(None) | (Delivery.next_try_at <= at),
+        )
+        .order_by(Delivery.id)
+        .limit(MOST_DELIVERIES)
+    ).all()
+    taken, size = [], 0
+    for row in rows:
+        taken.append(row.id)
+        size += row.size
+        if size >= ENOUGH_BYTES:
+            break
+    return taken
+
+
+def _process(ids: Sequence[int], *, at: datetime) -> None:
+    with unit_of_work() as session:
+        if not is_sqlite():
+            session.execute(text(f"SELECT pg_advisory_xact_lock({INBOX_LOCK})"))
+        readings = _read(session, ids)
+        if readings:
+            batch = _Batch(session, _known(session, readings), at=at)
+            route = router(at=at)
+            for reading in readings:
+                batch.take(reading, route)
+            batch.flush()
+            _remember(session, batch)
+            _keep_changes(session, readings, route)
+            _record_outcomes(session, readings, at=at)
+    for reading in readings:
+        INBOX_LAG_SECONDS.observe(max(0.0, (at - reading.received_at).total_seconds()))
+        for verdict, count in reading.counts.items():
+            ALERTS.labels(verdict.value).inc(count)
+
+
+def _process_alone(delivery_id: int, *, at: datetime) -> None:
+    try:
+        _process([delivery_id], at=at)
+    except Exception as error:
+        log.exception("a delivery failed", extra={"delivery": delivery_id})
+        with unit_of_work() as session:
+            delivery = session.get_one(Delivery, delivery_id)
+            delivery.attempts += 1
+            delivery.next_try_at = next_try(delivery.attempts, at=at)
+            dead = delivery.next_try_at is None
+            delivery.state = DeliveryState.DEAD if dead else DeliveryState.RETRYING
+            delivery.why = (
+                f"Processing failed with {type(error).__name__}. It is our fault, not the "
+                "sender's; the log says more."
+            )
+
+
+def _read(session: Session, ids: Sequence[int]) -> list[Reading]:
+    rows = session.execute(
+        select(
+            DELIVERIES.c.id,
+            DELIVERIES.c.integration_id,
+            DELIVERIES.c.source,
+            DELIVERIES.c.received_at,
+            DELIVERIES.c.headers,
+            DELIVERIES.c.body,
+        )
+        # Another worker may have been quicker.
+        .where(DELIVERIES.c.id.in_(ids), DELIVERIES.c.state.in_(WAITING))
+        .order_by(DELIVERIES.c.id)
+    ).all()
+    return [
+        Reading(
+            id=row.id,
+            integration_id=row.integration_id,
+            source=row.source,
+            received_at=row.received_at,
+            parsed=SOURCES[row.source].parse(
+                decode(row.body), {**row.headers, RECEIVED_AT: row.received_at.isoformat()}
+            ),
+        )
+        for row in rows
+    ]
+
+
+def _known(session: Session, readings: Iterable[Reading]) -> dict[Key, Known]:
+    wanted = {
+        (reading.integration_id, alert.fingerprint)
+        for reading in readings
+        for alert in reading.parsed.alerts
+    }
+    if not wanted:
+        return {}
+    rows = session.execute(
+        select(ALERT_STATES).where(
+            tuple_(ALERT_STATES.c.integration_id, ALERT_STATES.c.fingerprint).in_(list(wanted))
+        )
+    )
+    return {
+        (row.integration_id, row.fingerprint): Known(
+            row.firing, row.starts_at, row.event_at, row.seen_at, row.incident_id
+        )
+        for row in rows
+    }
+
+
+class _Batch:
+    """The alerts of several deliveries, judged in their order and written round by round."""
+
+    def __init__(self, session: Session, known: dict[Key, Known], *, at: datetime) -> None:
+        self._session, self._at = session, at
+        self._reopen_window = timedelta(minutes=settings().reopen_minutes)
+        self._round = Round()
+        self._waiting: list[tuple[Reading, Key]] = []  # whose incident the round will tell
+        self.known = known
+        self.changed: set[Key] = set()
+
+    def take(self, reading: Reading, route: Router) -> None:
+        for alert in reading.parsed.alerts:
+            key = (reading.integration_id, alert.fingerprint)
+            if alert.status is AlertStatus.ACKNOWLEDGED:
+                self._acknowledge(reading, key, alert)
+            else:
+                self._judge(reading, key, alert, route)
+        group = reading.parsed.resolved_group
+        if group is not None:
+            # Also the members that the sender cut off its message.
+            self._round.groups_over[(reading.integration_id, group)] = reading
+
+    def _acknowledge(self, reading: Reading, key: Key, alert: Alert) -> None:
+        reading.counts[Verdict.ACKNOWLEDGES] += 1
+        self._round.acknowledged[key] = alert.name
+        self._waiting.append((reading, key))
+
+    def _judge(self, reading: Reading, key: Key, alert: Alert, route: Router) -> None:
+        known, seen_at = self.known.get(key), reading.received_at
+        by_time = SOURCES[reading.source].times_tell_order
+        firing = alert.status is AlertStatus.FIRING
+        starts_at = (alert.starts_at if by_time else None) or seen_at
+        # An end that its sender does not date is now, also by the clock of a sender that runs ahead.
+        told_end = max(seen_at, known.starts_at) if known is not None else seen_at
+        ends_at = (alert.ends_at if by_time else None) or told_end
+        event_at = starts_at if firing else ends_at
+        verdict = judge(
+            known, firing=firing, starts_at=starts_at, event_at=event_at, seen_at=seen_at
+        )
+        reading.counts[verdict] += 1
+        self._waiting.append((reading, key))
+        if firing and verdict is not Verdict.LATE:
+            way = route.find(alert)
+            if self._round.ended(key, alert.group_key):
+                self.flush()
+                known = self.known.get(key)
+            self._round.fire(_sighting(key, alert, way, known, seen_at))
+            reading.reasons.update(dict.fromkeys(way.attachment.reasons))
+        elif verdict is Verdict.RESOLVES:
+            self._round.over[key] = event_at
+        self.known[key] = learned(
+            known, verdict, starts_at=starts_at, event_at=event_at, seen_at=seen_at
+        )
+        self.changed.add(key)
+
+    def flush(self) -> None:
+        """Write the round at hand and begin another."""
+        round_, self._round = self._round, Round()
+        waiting, self._waiting = self._waiting, []
+        effects = intake.apply(
+            self._session, round_, at=self._at, reopen_window=self._reopen_window
+        )
+        for key, incident_id in effects.incident_of.items():
+            self.known[key] = replace(self.known[key], incident_id=incident_id)
+        for key in effects.ended - set(round_.over):
+            # It went with its group: nobody told of it by name.
+            known = self.known.get(key) or Known(True, self._at, self._at, self._at)
+            self.known[key] = replace(known, firing=False, event_at=self._at, seen_at=self._at)
+            self.changed.add(key)
+        self._tell(waiting, effects)
+        for (integration_id, group), reading in round_.groups_over.items():
+            reading.resolved |= effects.resolved & effects.of_group.get(
+                (integration_id, group), set()
+            )
+
+    def _tell(self, waiting: Sequence[tuple[Reading, Key]], effects: Effects) -> None:
+        """Let each delivery know what became of its alerts."""
+        for reading, key in waiting:
+            known = self.known.get(key)
+            incident_id = known.incident_id if known is not None else None
+            if incident_id is None:
+                continue
+            reading.incidents.add(incident_id)
+            if incident_id in effects.opened or incident_id in effects.reopened:
+                reading.opened.add(incident_id)
+            if incident_id in effects.resolved:
+                reading.resolved.add(incident_id)
+
+
+def _sighting(
+    key: Key, alert: Alert, way: Route, known: Known | None, seen_at: datetime
+) -> Sighting:
+    return Sighting(
+        key=key,
+        identity=way.identity,
+        attachment=way.attachment,
+        name=alert.name,
+        title=way.title,
+        summary=alert.summary,
+        severity=way.severity,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        links=[{"href": link.href, "text": link.text} for link in alert.links],
+        group_key=alert.group_key,
+        starts_at=alert.starts_at or seen_at,
+        seen_at=seen_at,
+        incident_id=known.incident_id if known is not None and known.firing else None,
+    )
+
+
+def _remember(session: Session, batch: _Batch) -> None:
+    if not batch.changed:
+        return
+    statement = (sqlite if is_sqlite() else postgresql).insert(ALERT_STATES)
+    columns = ("firing", "starts_at", "event_at", "seen_at", "incident_id")
+    session.connection().execute(
+        statement.on_conflict_do_update(
+            index_elements=["integration_id", "fingerprint"],
+            set_={name: statement.excluded[name] for name in columns},
+        ),
+        [
+            {
+                "integration_id": key[0],
+                "fingerprint": key[1],
+                **{name: getattr(batch.known[key], name) for name in columns},
+            }
+            for key in sorted(batch.changed)
+        ],
+    )
+
+
+def _keep_changes(session: Session, readings: Sequence[Reading], route: Router) -> None:
+    rows = [
+        {
+            "integration_id": reading.integration_id,
+            "delivery_id": reading.id,
+            "at": change.at or reading.received_at,
+            "summary": change.summary,
+            "source": change.source,
+            "model_id": route.model_id(change.labels),
+            "links": [{"href": link.href, "text": link.text} for link in change.links],
+            "detail": dict(change.detail),
+        }
+        for reading in readings
+        for change in reading.parsed.changes
+    ]
+    if rows:
+        session.connection().execute(insert(CHANGES), rows)
+
+
+def _record_outcomes(session: Session, readings: Sequence[Reading], *, at: datetime) -> None:
+    session.connection().execute(
+        update(DELIVERIES)
+        .where(DELIVERIES.c.id == bindparam("which"))
+        .values(
+            state=bindparam("became"),
+            processed_at=at,
+            next_try_at=None,
+            why=bindparam("because"),
+            outcome=bindparam("result"),
+        ),
+        [_outcome(reading) for reading in readings],
+    )
+
+
+def _outcome(reading: Reading) -> dict[str, Any]:
+    parsed, counts = reading.parsed, reading.counts
+    state = DeliveryState.ACCEPTED
+    if not parsed.alerts and not parsed.changes and parsed.faults:
+        state = DeliveryState.DEAD
+    elif parsed.alerts and not reading.opened and not reading.resolved and not _is_news(counts):
+        state = DeliveryState.DUPLICATE
+    return {
+        "which": reading.id,
+        "became": state,
+        "because": sentence(reading),
+        "result": {
+            "counts": {verdict.value: count for verdict, count in counts.items()},
+            "incidents": sorted(reading.incidents),
+            "opened": sorted(reading.opened),
+            "resolved": sorted(reading.resolved),
+            "changes": len(parsed.changes),
+            "faults": [{"where": fault.where, "why": fault.why} for fault in parsed.faults],
+            "remarks": _remarks(parsed),
+            "reasons": list(reading.reasons),
+        },
+    }
+
+
+NEWS = (Verdict.FIRES, Verdict.RESOLVES, Verdict.ACKNOWLEDGES)
+
+
+def _is_news(counts: Mapping[Verdict, int]) -> bool:
+    return any(counts.get(verdict) for verdict in NEWS)
+
+
+def _remarks(parsed: Parsed) -> list[str]:
+    return list(dict.fromkeys(remark for alert in parsed.alerts for remark in alert.remarks))[:20]
+
+
+def sentence(reading: Reading) -> str:
+    """What a delivery became, or why nothing opened, in a line for people."""
+    parsed, counts = reading.parsed, reading.counts
+    said = []
+    if reading.opened:
+        said.append(f"opened {_incidents(reading.opened)}")
+    joined = reading.incidents - reading.opened - reading.resolved
+    if joined and counts[Verdict.FIRES]:
+        said.append(f"{counts[Verdict.FIRES]} joined {_incidents(joined)}")
+    if reading.resolved:
+        said.append(f"resolved {_incidents(reading.resolved)}")
+    elif counts[Verdict.RESOLVES]:
+        said.append(f"{counts[Verdict.RESOLVES]} ended, others of the incident still fire")
+    if counts[Verdict.ACKNOWLEDGES]:
+        said.append("acknowledged at the sender")
+    if counts[Verdict.REPEATS] and not reading.opened:
+        said.append(f"{counts[Verdict.REPEATS]} already firing in {_incidents(reading.incidents)}")
+    if counts[Verdict.OVER]:
+        said.append(f"{counts[Verdict.OVER]} over already, nothing was open")
+    if counts[Verdict.LATE]:
+        said.append(f"{counts[Verdict.LATE]} older than what is known, changed nothing")
+    if parsed.changes:
+        said.append(f"{len(parsed.changes)} change kept")
+    if parsed.faults:
+        said.append(f"{len(parsed.faults)} could not be read: {parsed.faults[0].why}")
+    if not said:
+        return "It held no alert."
+    line = "; ".join(said)
+    return f"{line[0].upper()}{line[1:].rstrip('.')}."
+
+
+def _incidents(ids: Iterable[int]) -> str:
+    numbers = sorted(ids)
+    named = ", ".join(f"INC-{number}" for number in numbers[:3])
+    return named if len(numbers) <= 3 else f"{named} and {len(numbers) - 3} more"

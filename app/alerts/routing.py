@@ -1,0 +1,124 @@
+"""Which incident an alert belongs to: its model, its failure mode, its runbook, and why."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import current_app
+
+from app.alerts.sources.base import Alert, hashed
+from app.incidents.intake import Attachment, Identity
+from app.incidents.rules import DEFAULT_SEVERITY, mode_from_name, severity_of
+from app.registry import queries as registry
+from app.registry.rules import Match, Routing
+from app.runbooks import queries as runbooks
+from app.runbooks.rules import Matching, failure_mode_key
+
+FRESH = 1.0  # seconds until a change of the registry or a publication is seen
+
+VERSION_LABELS = ("model_version", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    identity: Identity
+    attachment: Attachment
+    title: str
+    severity: int
+
+
+class Router:
+    """Models, teams and runbooks as they were a moment ago."""
+
+    def __init__(
+        self,
+        routing: Routing,
+        matching: Matching,
+        teams: Mapping[int, str],
+        tags: Mapping[int, tuple[str, ...]],
+        triage: tuple[int, str] | None,
+    ) -> None:
+        self._routing, self._matching = routing, matching
+        self._teams, self._tags, self._triage = teams, tags, triage
+
+    def model_id(self, labels: Mapping[str, str]) -> int | None:
+        match = self._routing.find(labels)
+        return match.model_id if match else None
+
+    def find(self, alert: Alert) -> Route:
+        match = self._routing.find(alert.labels)
+        found = self._matching.best(
+            alert.name,
+            alert.labels,
+            match.slug if match else None,
+            self._tags.get(match.model_id, ()) if match else (),
+        )
+        runbook = found.runbook if found else None
+        mode = (
+            failure_mode_key(alert.labels.get("failure_mode", ""))
+            or (runbook.failure_mode if runbook else None)
+            or mode_from_name(alert.name)
+        )[:120]
+        severity = severity_of(alert.severity) or (runbook.severity if runbook else None)
+        reasons = []
+        if match:
+            reasons.append(f"Model {match.slug}: {match.why}.")
+        else:
+            reasons.append("In triage: no model claims these labels.")
+        if runbook and found:
+            reasons.append(f"Runbook {runbook.slug} v{runbook.number}: {found.why}.")
+        else:
+            reasons.append("No runbook fits this alert.")
+        team = (match.team_id, self._teams.get(match.team_id, "")) if match else self._triage
+        return Route(
+            identity=self._identity(alert, match, mode),
+            attachment=Attachment(
+                team_id=team[0] if team else None,
+                team_name=team[1] if team else "",
+                model_name=match.slug if match else None,
+                runbook_version_id=runbook.version_id if runbook else None,
+                runbook_path=f"/runbooks/{runbook.slug}/v{runbook.number}" if runbook else None,
+                reasons=tuple(reasons),
+            ),
+            title=_title(alert, match),
+            severity=severity or DEFAULT_SEVERITY,
+        )
+
+    def _identity(self, alert: Alert, match: Match | None, mode: str) -> Identity:
+        if match is None:
+            # Until somebody says whose they are, alerts of one name are one thing to look at.
+            return Identity(None, mode, "", hashed(alert.name))
+        version = next(
+            (alert.labels[name] for name in VERSION_LABELS if alert.labels.get(name)), ""
+        )
+        return Identity(match.model_id, mode, version[:120])
+
+
+def _title(alert: Alert, match: Match | None) -> str:
+    said = alert.summary or alert.name
+    if match is not None and match.slug not in said:
+        said = f"{match.slug}: {said}"
+    return said if len(said) <= 300 else f"{said[:299]}…"
+
+
+def router(*, at: datetime) -> Router:
+    """The router of this process, read anew once a second."""
+    kept: tuple[float, Router] | None = current_app.extensions.get("router")
+    if kept is not None and time.monotonic() - kept[0] < FRESH:
+        return kept[1]
+    rows = registry.routing_rows()
+    found = Router(
+        Routing(rows),
+        Matching(tuple(runbooks.signals_index())),
+        registry.team_names(),
+        registry.tags_by_model(),
+        registry.triage_team(),
+    )
+    current_app.extensions["router"] = (time.monotonic(), found)
+    return found
+
+
+def forget_router() -> None:
+    """Let the next call read what just changed."""
+    current_app.extensions.pop("router", None)

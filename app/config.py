@@ -1,0 +1,120 @@
+"""Every setting, from the environment: `BATON_DATABASE_URL` is `Settings.database_url`."""
+
+import os
+import secrets
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+
+from flask import current_app
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Typed, secret by type, explained. `docs/configuration.md` lists the same, held by a test."""
+
+    model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore", frozen=True)
+
+    bind: str = Field("127.0.0.1:8080", description="Address and port that gunicorn listens on.")
+    base_url: str = Field(
+        "",
+        description="How people and senders reach Baton, as in https://baton.example.com. "
+        "Links in pages and messages start with it. Empty: http:// and the bind address.",
+    )
+    database_url: str = Field(
+        "",
+        description="postgresql://user:password@host/name, or sqlite:///path. "
+        "Empty: SQLite in the var folder.",
+    )
+    var: Path = Field(Path("var"), description="Folder for what Baton keeps outside the database.")
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs sessions and encrypts stored secrets; at least 32 characters. "
+        "Empty: made on the first start and kept in the var folder, readable by its owner only. "
+        "All hosts of one installation need the same.",
+    )
+    workers: int = Field(2, ge=1, description="Gunicorn worker processes.")
+    threads: int = Field(16, ge=1, description="Threads in each gunicorn worker.")
+    job_concurrency: int = Field(
+        8, ge=1, description="Jobs of one queue that a worker runs at once."
+    )
+    max_delivery_bytes: int = Field(
+        1_048_576, ge=1024, description="Larger deliveries are refused with 413."
+    )
+    spool_bytes: int = Field(
+        268_435_456,
+        ge=0,
+        description="While the database is away, deliveries are kept in files in the var folder, "
+        "up to this many bytes. Beyond it senders are told 503 and try again.",
+    )
+    delivery_days: int = Field(30, ge=1, description="Days that deliveries are kept.")
+    session_hours: int = Field(12, ge=1, description="Hours until a sign-in ends.")
+    reopen_minutes: int = Field(
+        10,
+        ge=0,
+        description="An alert that fires again this soon after its incident resolved by itself "
+        "reopens it; later it opens a new one.",
+    )
+    pagerduty_events_url: str = Field(
+        "",
+        description="Another base URL for the PagerDuty Events API, https only. "
+        "Empty: PagerDuty's own for the region of each team.",
+    )
+    pagerduty_ca: Path | None = Field(
+        None, description="CA file that signs the certificate of pagerduty_events_url, if private."
+    )
+    runbooks: Path = Field(Path("runbooks"), description="Folder of runbooks read at every start.")
+    trusted_proxies: int = Field(
+        0, ge=0, description="How many proxies in front of Baton set X-Forwarded-For and -Proto."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    development: bool = Field(
+        False, description="Shows /_components and reloads templates. Not for production."
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("BATON_SECRET_KEY needs at least 32 characters.")
+        return value
+
+    @property
+    def url(self) -> str:
+        """Where Baton is reached, without a slash at the end."""
+        return self.base_url or f"http://{self.bind}"
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.var.resolve() / 'baton.sqlite3'}"
+
+    @cached_property
+    def key(self) -> str:
+        """The secret key, made and kept on the first call if none is set."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        path = self.var / "secret-key"
+        if not path.exists():
+            self.var.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f"secret-key.{os.getpid()}")
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(48))
+            # A link is whole or not there: of two processes that start together, one is first.
+            with suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        return path.read_text().strip()
+
+
+def settings() -> Settings:
+    """The settings of the app at hand."""
+    found = current_app.config["SETTINGS"]
+    assert isinstance(found, Settings)
+    return found

@@ -1,0 +1,321 @@
+"""Pages of incidents. A view translates; `service.py` decides."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, current_app, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.core.clock import now
+from app.core.errors import BatonError, ConflictError, RefusedError
+from app.core.markdown import render_note
+from app.incidents import queries, service
+from app.incidents.forms import (
+    AssignForm,
+    DeclareForm,
+    EscalateForm,
+    FilterForm,
+    HandOverForm,
+    NoteForm,
+    ReasonForm,
+    ResolveForm,
+    SeenForm,
+    SeverityForm,
+)
+from app.incidents.queries import Filter
+from app.incidents.rules import NEXT_STATES, State
+from app.integrations.pagerduty import outbox
+from app.people.access import current_actor, current_person, person_if_any, requires
+from app.people.rules import Role
+from app.runbooks.rules import failure_mode_title
+from app.web.parts import go, is_htmx, live, page
+from app.web.toast import toast
+
+bp = Blueprint("incidents", __name__, template_folder="templates")
+
+STATES = ("open", "mine", "triage", "resolved", "all")
+
+
+@bp.app_context_processor
+def sidebar() -> dict[str, Any]:
+    """Open incidents beside every page; nothing for those who are not signed in."""
+    if person_if_any() is None or is_htmx():
+        return {}
+    rows = queries.in_sidebar()
+    return {"open_incidents_in_sidebar": rows, "open_incidents": rows[0].of if rows else 0}
+
+
+@bp.get("/incidents/", strict_slashes=False)
+@requires(Role.VIEWER)
+def index() -> ResponseReturnValue:
+    return page("incidents/list.html", "list", **_list())
+
+
+@bp.get("/incidents/part/list")
+@requires(Role.VIEWER)
+def index_part() -> ResponseReturnValue:
+    return live("incidents/list.html", part="list", **_list())
+
+
+def _list() -> dict[str, Any]:
+    form = FilterForm(request.args)
+    form.validate()
+    asked = request.args.get("state", "open")
+    person = current_person()
+    wanted = Filter(
+        state=asked if asked in STATES else "open",
+        severity=form.severity.data if not form.severity.errors else None,
+        team=form.team.data or None,
+        model=form.model.data or None,
+        words=(form.q.data or "")[:200],
+        lead_id=person.id,
+    )
+    return {
+        "wanted": wanted,
+        "found": queries.page(wanted, request.args.get("after")),
+        "counts": queries.counts(person.id),
+        "teams": queries.teams(),
+        "arguments": {
+            key: value for key, value in request.args.items() if value and key != "after"
+        },
+        "mode_title": failure_mode_title,
+    }
+
+
+@bp.get("/incidents/<int:incident_id>")
+@requires(Role.VIEWER)
+def detail(incident_id: int) -> ResponseReturnValue:
+    return page("incidents/detail.html", **_detail(incident_id))
+
+
+@bp.get("/incidents/<int:incident_id>/part/<part>")
+@requires(Role.VIEWER)
+def detail_part(incident_id: int, part: str) -> ResponseReturnValue:
+    """A live region of the page; forms stay outside of all of them."""
+    if part not in ("head", "alerts", "timeline", "facts"):
+        part = "head"
+    return live("incidents/detail.html", part=part, **_detail(incident_id))
+
+
+@bp.get("/incidents/<int:incident_id>/alerts")
+@requires(Role.VIEWER)
+def members(incident_id: int) -> ResponseReturnValue:
+    incident = queries.incident(incident_id)
+    found = queries.members(incident_id, cursor=request.args.get("after"))
+    return page("incidents/members.html", "list", incident=incident, found=found)
+
+
+def _detail(incident_id: int, **changed: Any) -> dict[str, Any]:
+    incident = queries.incident(incident_id)
+    context = {
+        "incident": incident,
+        "may_move_to": NEXT_STATES[incident.state],
+        "State": State,
+        "failure_mode": failure_mode_title(incident.failure_mode),
+        "found": queries.members(incident_id, size=12),
+        "timeline": queries.timeline(incident_id),
+        "evidence": queries.evidence(incident_id, incident.episode),
+        "before": queries.seen_before(incident),
+        "paging": outbox.sync_state(incident_id, at=now()),
+        "may_respond": _may_respond(),
+        "note_form": NoteForm(formdata=None, key=secrets.token_hex(16)),
+        "note_html": render_note,
+        "runbook": queries.runbook_of(incident.runbook_version),
+    }
+    if context["may_respond"]:
+        context |= {
+            "resolve_form": ResolveForm(formdata=None, prefix="resolve-"),
+            "reopen_form": ReasonForm(formdata=None, prefix="reopen-"),
+            "severity_form": SeverityForm(
+                formdata=None, prefix="severity-", severity=incident.severity
+            ),
+            "hand_over_form": HandOverForm(formdata=None, prefix="hand-over-", to=incident.lead_id),
+            "escalate_form": EscalateForm(formdata=None, prefix="escalate-"),
+            "assign_form": AssignForm(formdata=None, prefix="assign-")
+            if incident.model_id is None
+            else None,
+        }
+    return context | changed
+
+
+def _may_respond() -> bool:
+    person = person_if_any()
+    return person is not None and person.role.covers(Role.RESPONDER)
+
+
+@bp.get("/incidents/declare")
+@requires(Role.RESPONDER)
+def declare_form() -> ResponseReturnValue:
+    return page("incidents/declare.html", form=DeclareForm(formdata=None))
+
+
+@bp.post("/incidents/declare")
+@requires(Role.RESPONDER)
+def declare() -> ResponseReturnValue:
+    form = DeclareForm()
+    if not form.validate():
+        return page("incidents/declare.html", "form", 422, form=form)
+    try:
+        incident = service.declare(form.as_declaration(), by=current_actor(), at=now())
+    except ConflictError as conflict:
+        return page("incidents/declare.html", "form", 409, form=form, conflict=conflict.sentence)
+    toast(f"INC-{incident.id} is open.")
+    return go(url_for("incidents.detail", incident_id=incident.id))
+
+
+@bp.post("/incidents/<int:incident_id>/acknowledge")
+@requires(Role.RESPONDER)
+def acknowledge(incident_id: int) -> ResponseReturnValue:
+    form = SeenForm()
+
+    def act() -> str:
+        service.acknowledge(incident_id, **_told(form))
+        return f"You took INC-{incident_id} on."
+
+    return _answer(incident_id, "acknowledge_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/mitigate")
+@requires(Role.RESPONDER)
+def mitigate(incident_id: int) -> ResponseReturnValue:
+    form = SeenForm()
+
+    def act() -> str:
+        service.mitigate(incident_id, **_told(form))
+        return f"INC-{incident_id} is mitigated."
+
+    return _answer(incident_id, "mitigate_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/resolve")
+@requires(Role.RESPONDER)
+def resolve(incident_id: int) -> ResponseReturnValue:
+    form = ResolveForm(prefix="resolve-")
+
+    def act() -> str:
+        reason, noise = form.reason.data.strip(), form.noise.data
+        service.resolve(incident_id, reason=reason, noise=noise, **_told(form))
+        return f"INC-{incident_id} is resolved."
+
+    return _answer(incident_id, "resolve_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/reopen")
+@requires(Role.RESPONDER)
+def reopen(incident_id: int) -> ResponseReturnValue:
+    form = ReasonForm(prefix="reopen-")
+
+    def act() -> str:
+        service.reopen(incident_id, reason=form.reason.data.strip(), **_told(form))
+        return f"INC-{incident_id} is open again."
+
+    return _answer(incident_id, "reopen_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/severity")
+@requires(Role.RESPONDER)
+def severity(incident_id: int) -> ResponseReturnValue:
+    form = SeverityForm(prefix="severity-")
+
+    def act() -> str:
+        incident = service.set_severity(incident_id, form.severity.data, **_told(form))
+        return f"INC-{incident_id} is SEV-{incident.severity} now."
+
+    return _answer(incident_id, "severity_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/hand-over")
+@requires(Role.RESPONDER)
+def hand_over(incident_id: int) -> ResponseReturnValue:
+    form = HandOverForm(prefix="hand-over-")
+
+    def act() -> str:
+        note = (form.note.data or "").strip()
+        incident = service.hand_over(incident_id, form.to.data, note=note, **_told(form))
+        assert incident.lead is not None
+        return f"{incident.lead.name} leads INC-{incident_id} now."
+
+    return _answer(incident_id, "hand_over_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/escalate")
+@requires(Role.RESPONDER)
+def escalate(incident_id: int) -> ResponseReturnValue:
+    form = EscalateForm(prefix="escalate-")
+
+    def act() -> str:
+        note = (form.note.data or "").strip()
+        service.escalate(incident_id, form.team.data, note=note, **_told(form))
+        return "The page is on its way."
+
+    return _answer(incident_id, "escalate_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/model")
+@requires(Role.RESPONDER)
+def assign_model(incident_id: int) -> ResponseReturnValue:
+    form = AssignForm(prefix="assign-")
+
+    def act() -> str:
+        incident = service.assign_model(incident_id, form.model.data, **_told(form))
+        return f"INC-{incident_id} went to {incident.team.name if incident.team else 'its owners'}."
+
+    return _answer(incident_id, "assign_form", form, act)
+
+
+@bp.post("/incidents/<int:incident_id>/notes")
+@requires(Role.RESPONDER)
+def add_note(incident_id: int) -> ResponseReturnValue:
+    form = NoteForm()
+    if not form.validate():
+        return _again(incident_id, "note_form", form)
+    service.add_note(
+        incident_id, form.text.data, key=form.key.data or None, by=current_actor(), at=now()
+    )
+    toast("Your note is in the timeline.")
+    return go(url_for("incidents.detail", incident_id=incident_id, _anchor="timeline"))
+
+
+@bp.post("/incidents/<int:incident_id>/pages/<int:message_id>/retry")
+@requires(Role.RESPONDER)
+def retry_page(incident_id: int, message_id: int) -> ResponseReturnValue:
+    service.retry_page(incident_id, message_id, by=current_actor(), at=now())
+    toast("The page is on its way again.")
+    return go(url_for("incidents.detail", incident_id=incident_id))
+
+
+def _told(form: SeenForm) -> dict[str, Any]:
+    """What every action tells the service: the version seen, who acts, and when."""
+    return {"seen": form.seen.data, "by": current_actor(), "at": now()}
+
+
+def _answer(
+    incident_id: int, name: str, form: SeenForm, act: Callable[[], str]
+) -> ResponseReturnValue:
+    """Do it and go back to the page; or show the form again, with what stands in the way."""
+    if not form.validate():
+        return _again(incident_id, name, form)
+    try:
+        sentence = act()
+    except (ConflictError, RefusedError) as error:
+        return _again(incident_id, name, form, error)
+    toast(sentence)
+    return go(url_for("incidents.detail", incident_id=incident_id))
+
+
+def _again(
+    incident_id: int, name: str, form: SeenForm | NoteForm, error: BatonError | None = None
+) -> ResponseReturnValue:
+    context = _detail(incident_id, **{name: form})
+    if error is not None and isinstance(form, SeenForm):
+        # They read what changed above the form: the next press is about the incident as it is.
+        form.seen.data = context["incident"].version
+        context["obstacle"] = error
+    context["asking"] = name
+    return page("incidents/detail.html", status=error.status if error else 422, **context)
+
+
+def register_alert_owners() -> None:
+    """Let the stub page of an alert without a runbook say whose model it comes from."""
+    current_app.extensions["alert_owners"] = queries.alert_owners

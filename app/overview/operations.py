@@ -1,0 +1,250 @@
+"""Health and metrics, for whatever watches Baton.
+
+Whoever asks gets an answer within seconds, also while the database hangs: what needs it runs in a
+thread of its own, and is given up on.
+"""
+
+import hmac
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from flask import Blueprint, Flask, Response, current_app, jsonify, request
+from flask.typing import ResponseReturnValue
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from sqlalchemy import insert
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from app.alerts.committer import DELIVERIES, spool_of
+from app.alerts.rules import DeliveryState
+from app.config import settings
+from app.core.clock import now
+from app.core.db import db
+from app.core.metrics import exposition
+from app.overview import readings
+from app.people.access import public
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("operations", __name__)
+
+PATIENCE = 2.0  # seconds that the database is given
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be so before Baton can do its work; `why` says what is missing."""
+
+    name: str
+    why: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.why
+
+
+@bp.get("/health/live")
+@public
+def live() -> ResponseReturnValue:
+    """This process answers. Says nothing about the database."""
+    return jsonify(status="live")
+
+
+@bp.get("/health/ready")
+@public
+def ready() -> ResponseReturnValue:
+    """A delivery that arrives now can be kept, and a worker will take it."""
+    checks = run_checks(at=now())
+    fine = all(check.ok for check in checks)
+    response = jsonify(
+        status="ready" if fine else "not ready",
+        checks={
+            check.name: {"ok": True} if check.ok else {"ok": False, "why": check.why}
+            for check in checks
+        },
+    )
+    response.status_code = 200 if fine else 503
+    return response
+
+
+@bp.get("/metrics")
+@public
+def metrics() -> ResponseReturnValue:
+    if not _may_scrape():
+        return Response(
+            "Send the metrics key as a bearer token.\n",
+            401,
+            {"WWW-Authenticate": 'Bearer realm="Baton metrics"'},
+            mimetype="text/plain",
+        )
+    at = now()
+    try:
+        gauges = _patiently("metrics", lambda: _gauges(at))
+    except Exception:
+        # What the processes count is worth having even then, and this gauge says what is wrong.
+        log.exception("the database gave no readings")
+        gauges = []
+    text = exposition(
+        [
+            ("baton_database_up", "Whether the database answered this scrape.", float(bool(gauges))),
+            ("baton_spool_bytes", "Bytes of deliveries that wait on this host's disk.",
+             float(spool_of(current_app).size())),
+        ]
+    )  # fmt: skip
+    return Response(text + _text_of(gauges), content_type="text/plain; version=0.0.4")
+
+
+def run_checks(*, at: datetime) -> tuple[Check, ...]:
+    return (
+        _check("inbox", _inbox_takes_a_row, at=at),
+        _check("worker", _worker_cycles, at=at),
+    )
+
+
+def _check(name: str, refusal: Callable[[datetime], str], *, at: datetime) -> Check:
+    try:
+        return Check(name, _patiently(name, lambda: refusal(at)))
+    except TimeoutError:
+        log.error("health check timed out", extra={"check": name})
+        return Check(name, f"The database did not answer within {PATIENCE:g} s.")
+    except (OperationalError, InterfaceError):
+        log.exception("health check failed", extra={"check": name})
+        return Check(name, "The database does not answer.")
+    except Exception:
+        log.exception("health check failed", extra={"check": name})
+        return Check(name, "The database refused. The log says why.")
+
+
+def _inbox_takes_a_row(at: datetime) -> str:
+    """Write a delivery as the doors do, and take it back."""
+    with db.engine.connect() as connection:
+        connection = connection.execution_options(write=True)
+        with connection.begin() as transaction:
+            connection.execute(
+                insert(DELIVERIES),
+                {
+                    "receipt": f"ready{secrets.token_hex(13)}",
+                    "source": "health",
+                    "received_at": at,
+                    "path": "/health/ready",
+                    "headers": {},
+                    "body": b"{}",
+                    "size": 2,
+                    "state": DeliveryState.RECEIVED,
+                    "attempts": 0,
+                    "repeats": 0,
+                    "what": "",
+                    "why": "",
+                    "outcome": {},
+                },
+            )
+            transaction.rollback()
+    return ""
+
+
+def _worker_cycles(at: datetime) -> str:
+    workers = readings.workers(at=at)
+    if not workers.alive:
+        within = int(readings.SEEN_WITHIN.total_seconds())
+        return f"No worker was seen in the last {within} s. Start one: baton worker."
+    if not workers.cycled:
+        within = int(readings.CYCLED_WITHIN.total_seconds())
+        return f"A worker is there, but ran no scheduled job in the last {within} s."
+    return ""
+
+
+# Metrics
+
+
+def _may_scrape() -> bool:
+    wanted = getattr(settings(), "metrics_key", None)
+    if wanted is None:
+        return True
+    kind, _, sent = request.headers.get("Authorization", "").partition(" ")
+    key: str = wanted.get_secret_value()
+    return kind.lower() == "bearer" and hmac.compare_digest(
+        sent.strip().encode("utf-8", "replace"), key.encode()
+    )
+
+
+def _gauges(at: datetime) -> list[GaugeMetricFamily]:
+    inbox, outbox = readings.inbox(at=at), readings.outbox(at=at)
+    workers = readings.workers(at=at)
+    incidents = GaugeMetricFamily("baton_open_incidents", "Open incidents.", labels=["severity"])
+    for severity, count in readings.open_incidents().items():
+        incidents.add_metric([str(severity)], count)
+    return [
+        incidents,
+        *(
+            GaugeMetricFamily(name, text, value=value)
+            for name, text, value in (
+                ("baton_inbox_depth", "Deliveries that wait to be processed.", inbox.depth),
+                ("baton_inbox_oldest_seconds", "Age of the oldest of these.", inbox.oldest),
+                ("baton_dead_letters", "Deliveries that failed for good.", readings.dead_letters()),
+                ("baton_outbox_depth", "Messages that wait to be sent.", outbox.depth),
+                ("baton_outbox_oldest_seconds", "Age of the oldest of these.", outbox.oldest),
+                ("baton_pages_refused", "Refused pages of incidents that are open.",
+                 readings.refused_pages()),
+                ("baton_workers_alive", "Workers seen in the last 10 s.", workers.alive),
+                ("baton_workers_cycled", "Of these, those that ran a scheduled job in the last "
+                 "30 s.", workers.cycled),
+            )
+        ),
+    ]  # fmt: skip
+
+
+class _Readings:
+    """Readings in the shape that prometheus-client collects."""
+
+    def __init__(self, gauges: Iterable[GaugeMetricFamily]) -> None:
+        self._gauges = list(gauges)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        return self._gauges
+
+
+def _text_of(gauges: Iterable[GaugeMetricFamily]) -> bytes:
+    registry = CollectorRegistry()
+    registry.register(_Readings(gauges))  # type: ignore[arg-type]
+    return generate_latest(registry)
+
+
+# Patience
+
+_starting = threading.Lock()
+
+
+def _patiently(name: str, ask: Callable[[], T]) -> T:
+    """The answer, or TimeoutError. Whoever asks the same meanwhile waits for the same answer.
+
+    So a database that hangs holds one thread and one connection for each question, not one for
+    each time somebody asks.
+    """
+    app = cast(Any, current_app)._get_current_object()
+    with _starting:
+        asked: dict[str, Future[T]] = app.extensions.setdefault("asked_patiently", {})
+        running = asked.get(name)
+        if running is None or running.done():
+            running = asked[name] = Future()
+            threading.Thread(
+                target=_answer, args=(app, ask, running), name=f"ask-{name}", daemon=True
+            ).start()
+    return running.result(timeout=PATIENCE)
+
+
+def _answer(app: Flask, ask: Callable[[], T], running: Future[T]) -> None:
+    try:
+        with app.app_context():
+            found = ask()
+    except BaseException as error:
+        running.set_exception(error)
+    else:
+        running.set_result(found)

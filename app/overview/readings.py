@@ -1,0 +1,126 @@
+"""What the database knows about Baton itself: what waits, how long, and who works on it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, func, literal_column, or_, select
+from sqlalchemy.orm import aliased
+
+from app.alerts.rules import DeliveryState
+from app.alerts.tables import Delivery
+from app.core.db import db
+from app.core.jobs import Worker
+from app.incidents.rules import State
+from app.incidents.tables import Incident
+from app.integrations.pagerduty.rules import Action, MessageState
+from app.integrations.pagerduty.tables import Message
+
+OPEN = tuple(state for state in State if state is not State.RESOLVED)
+SEVERITIES = (1, 2, 3, 4)
+
+# Written out, because SQLite uses a partial index only for a condition that it can compare.
+WAITING = Message.state == literal_column("'waiting'")
+REFUSED = Message.state == literal_column("'refused'")
+
+SEEN_WITHIN = timedelta(seconds=10)
+CYCLED_WITHIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """How much waits, and for how many seconds the oldest of it has."""
+
+    depth: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    alive: int
+    cycled: int  # of these, how many ran a scheduled job lately
+    last_cycle_at: datetime | None
+
+
+def inbox(*, at: datetime) -> Queue:
+    """Deliveries that are committed and not processed."""
+    # One look into the index for each state, however many wait.
+    first = [
+        select(func.min(Delivery.id)).where(Delivery.state == state).scalar_subquery()
+        for state in (DeliveryState.RECEIVED, DeliveryState.RETRYING)
+    ]
+    waiting = Delivery.state.in_((DeliveryState.RECEIVED, DeliveryState.RETRYING))
+    depth, oldest = db.session.execute(
+        select(
+            select(func.count()).select_from(Delivery).where(waiting).scalar_subquery(),
+            select(func.min(Delivery.received_at))
+            .where(or_(*(Delivery.id == one for one in first)))
+            .scalar_subquery(),
+        )
+    ).one()
+    return Queue(depth, _age(oldest, at))
+
+
+def dead_letters() -> int:
+    """Deliveries that wait for a person to replay them."""
+    dead = select(func.count()).where(Delivery.state == DeliveryState.DEAD)
+    return db.session.scalar(dead) or 0
+
+
+def outbox(*, at: datetime) -> Queue:
+    """Messages to PagerDuty that have yet to go out."""
+    depth, oldest = db.session.execute(
+        select(func.count(), func.min(Message.created_at)).where(WAITING)
+    ).one()
+    return Queue(depth, _age(oldest, at))
+
+
+def refusals() -> Select[Any]:
+    """Messages of open incidents that were refused, and that no later one has made good."""
+    later = aliased(Message)
+    made_good = (
+        select(later.id)
+        .where(
+            later.lane == Message.lane,
+            later.id > Message.id,
+            later.state == MessageState.SENT,
+            or_(later.action == Message.action, later.action == Action.RESOLVE),
+        )
+        .exists()
+    )
+    return (
+        select()
+        .select_from(Message)
+        .join(Incident, Incident.id == Message.incident_id)
+        .where(REFUSED, Incident.state.in_(OPEN), ~made_good)
+    )
+
+
+def refused_pages() -> int:
+    return db.session.scalar(refusals().add_columns(func.count())) or 0
+
+
+def open_incidents() -> dict[int, int]:
+    """How many incidents of each severity are open."""
+    found = db.session.execute(
+        select(Incident.severity, func.count())
+        .where(Incident.state.in_(OPEN))
+        .group_by(Incident.severity)
+    )
+    return dict.fromkeys(SEVERITIES, 0) | {severity: count for severity, count in found}
+
+
+def workers(*, at: datetime) -> Workers:
+    rows = db.session.execute(
+        select(Worker.cycled_at).where(Worker.seen_at >= at - SEEN_WITHIN)
+    ).all()
+    cycles = [row.cycled_at for row in rows if row.cycled_at is not None]
+    return Workers(
+        alive=len(rows),
+        cycled=sum(cycle >= at - CYCLED_WITHIN for cycle in cycles),
+        last_cycle_at=max(cycles, default=None),
+    )
+
+
+def _age(since: datetime | None, at: datetime) -> float:
+    return 0.0 if since is None else max((at - since).total_seconds(), 0.0)

@@ -1,0 +1,117 @@
+"""How far the first run has come. What is done is read from what is there: nothing is kept of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.orm import aliased
+
+from app.alerts.rules import DeliveryState
+from app.alerts.tables import Delivery, Integration
+from app.core.db import db
+from app.incidents.tables import Incident
+from app.overview.queries import ARRIVED, COUNTED
+from app.registry.tables import Team
+
+STEPS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """The three steps. Each has what was done; None while it is to do."""
+
+    key: Row[Any] | None  # the newest open integration
+    delivery: Row[Any] | None  # the first that arrived
+    connected: Row[Any] | None  # a team with a key for PagerDuty
+    arrived: int  # deliveries so far, up to COUNTED
+    refused: Row[Any] | None  # the newest refusal, while nothing has arrived
+    team: Row[Any] | None  # whom to connect next
+    has_incident: bool
+
+    @property
+    def done(self) -> int:
+        return sum(step is not None for step in (self.key, self.delivery, self.connected))
+
+    @property
+    def next(self) -> int:
+        """The number of the first step that is to do."""
+        steps = (self.key, self.delivery, self.connected)
+        return next((number for number, step in enumerate(steps, 1) if step is None), STEPS)
+
+    @property
+    def small(self) -> bool:
+        """Whether real work has begun, so that the set-up must not stand in its way."""
+        return self.has_incident and self.key is not None and self.delivery is not None
+
+
+def so_far() -> SetUp | None:
+    """None once all is done."""
+    open_door = select(Integration.id).where(Integration.closed_at.is_(None))
+    arrived = select(Delivery.id).where(Delivery.state.in_(ARRIVED))
+    connected = select(Team.id).where(Team.routing_key_encrypted.is_not(None))
+    row = db.session.execute(
+        select(open_door.exists(), arrived.exists(), connected.exists(), select(Incident.id).exists())
+    ).one()
+    if all(row[:STEPS]):
+        return None
+    return SetUp(
+        key=_newest_key() if row[0] else None,
+        delivery=_first_delivery() if row[1] else None,
+        connected=_team(connected=True) if row[2] else None,
+        arrived=_count_arrived(),
+        refused=None if row[1] else _newest_refusal(),
+        team=None if row[2] else _team(connected=False),
+        has_incident=row[3],
+    )
+
+
+def _newest_key() -> Row[Any] | None:
+    return db.session.execute(
+        select(
+            Integration.id,
+            Integration.name,
+            Integration.source,
+            Integration.last_four,
+            Integration.created_at,
+            Integration.created_by,
+        )
+        .where(Integration.closed_at.is_(None))
+        .order_by(Integration.id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def _first_delivery() -> Row[Any] | None:
+    first = aliased(Delivery)
+    return db.session.execute(
+        select(Delivery.received_at, Delivery.what, Delivery.state, Integration.name)
+        .outerjoin(Integration, Integration.id == Delivery.integration_id)
+        .where(
+            Delivery.id == select(func.min(first.id)).where(first.state.in_(ARRIVED)).scalar_subquery()
+        )
+    ).one_or_none()
+
+
+def _count_arrived() -> int:
+    some = select(Delivery.id).where(Delivery.state.in_(ARRIVED)).limit(COUNTED)
+    return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
+
+
+def _newest_refusal() -> Row[Any] | None:
+    return db.session.execute(
+        select(Delivery.received_at, Delivery.why)
+        .where(Delivery.state == DeliveryState.REFUSED)
+        .order_by(Delivery.id.desc())
+        .limit(1)
+    ).one_or_none()
+
+
+def _team(*, connected: bool) -> Row[Any] | None:
+    key = Team.routing_key_encrypted
+    return db.session.execute(
+        select(Team.id, Team.slug, Team.name, Team.routing_key_last_four)
+        .where(key.is_not(None) if connected else key.is_(None))
+        .order_by(Team.triages.desc(), Team.id)
+        .limit(1)
+    ).one_or_none()

@@ -1,0 +1,214 @@
+"""Now, search, and the settings of the whole installation."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, Flask, current_app, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
+from markupsafe import Markup
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.config import settings as configured
+from app.core.clock import now as clock_now
+from app.core.db import is_sqlite
+from app.core.errors import NotFoundError
+from app.overview import operations, queries, readings, set_up
+from app.overview.queries import FleetFilter
+from app.overview.rules import at_most, what_is_open, where_pages_go
+from app.overview.sandbox import pages_received
+from app.overview.search import LONGEST, commands, search
+from app.people.access import current_person, person_if_any, requires
+from app.people.rules import Role
+from app.web.parts import is_htmx, live, page
+
+bp = Blueprint("overview", __name__, template_folder="templates")
+
+
+# Now
+
+
+@bp.get("/")
+@requires(Role.VIEWER)
+def now() -> ResponseReturnValue:
+    at = clock_now()
+    return page("overview/now.html", at=at, **_urgent(at), **_fleet(at), **_lately(at))
+
+
+@bp.get("/now/urgent")
+@requires(Role.VIEWER)
+def urgent() -> ResponseReturnValue:
+    at = clock_now()
+    return live("overview/now.html", part="urgent", at=at, alone=True, **_urgent(at))
+
+
+@bp.get("/now/fleet")
+@requires(Role.VIEWER)
+def fleet() -> ResponseReturnValue:
+    at = clock_now()
+    return live("overview/now.html", part="fleet", at=at, **_fleet(at))
+
+
+@bp.get("/now/lately")
+@requires(Role.VIEWER)
+def lately() -> ResponseReturnValue:
+    at = clock_now()
+    return live("overview/now.html", part="lately", at=at, **_lately(at))
+
+
+def _urgent(at: datetime) -> dict[str, Any]:
+    person = current_person()
+    maintains = person.role.covers(Role.MAINTAINER)
+    found = queries.open_incidents(person.id)
+    return {
+        "me": person,
+        "may_respond": person.role.covers(Role.RESPONDER),
+        "found": found,
+        "summary": what_is_open(found.count, found.mine),
+        "incidents": queries.waiting_incidents(person.id),
+        "refused": queries.refused_pages(),
+        "stuck": queries.stuck_pages(at=at),
+        "dead": readings.dead_letters() if maintains else 0,
+        "workers": readings.workers(at=at),
+        "set_up": set_up.so_far() if maintains else None,
+        "address": configured().url,
+    }
+
+
+def _fleet(at: datetime) -> dict[str, Any]:
+    person = current_person()
+    show = request.args.get("show", "all")
+    wanted = FleetFilter(
+        words=_typed("models"), show=show if show in ("all", "open", "mine") else "all"
+    )
+    return {
+        "wanted": wanted,
+        "fleet": queries.fleet(wanted, person.id, after=request.args.get("after")),
+        "fleet_counts": queries.fleet_counts(person.id),
+    }
+
+
+def _lately(at: datetime) -> dict[str, Any]:
+    return {
+        "changes": queries.changes(at=at),
+        "deliveries": queries.deliveries(at=at),
+        "counted": lambda count: at_most(count, queries.COUNTED),
+    }
+
+
+def _typed(name: str) -> str:
+    # PostgreSQL holds no NUL in its text.
+    return request.args.get(name, "").replace("\0", "").strip()[:LONGEST]
+
+
+# Search
+
+
+@bp.get("/search", endpoint="search")
+@requires(Role.VIEWER)
+def find() -> ResponseReturnValue:
+    text = _typed("q")
+    return page(
+        "overview/search.html",
+        part="found",
+        text=text,
+        groups=search(text, current_person()),
+        commands=[] if text or is_htmx() else commands(),
+    )
+
+
+# Settings
+
+
+@bp.get("/settings/general")
+@requires(Role.MAINTAINER)
+def settings() -> ResponseReturnValue:
+    at = clock_now()
+    unconnected, teams = queries.unconnected_teams()
+    return page(
+        "overview/settings.html",
+        at=at,
+        settings=configured(),
+        database="SQLite" if is_sqlite() else "PostgreSQL",
+        checks=operations.run_checks(at=at),
+        workers=readings.workers(at=at),
+        inbox=readings.inbox(at=at),
+        outbox=readings.outbox(at=at),
+        spool=operations.spool_bytes(),
+        teams=teams,
+        unconnected=unconnected,
+    )
+
+
+@bp.get("/settings/sandbox-pager")
+@requires(Role.VIEWER)
+def sandbox_pager() -> ResponseReturnValue:
+    return page("overview/sandbox_pager.html", at=clock_now(), **_received())
+
+
+@bp.get("/settings/sandbox-pager/part")
+@requires(Role.VIEWER)
+def sandbox_pager_part() -> ResponseReturnValue:
+    return live("overview/sandbox_pager.html", part="received", at=clock_now(), **_received())
+
+
+def _received() -> dict[str, Any]:
+    unconnected, teams = queries.unconnected_teams()
+    return {
+        "pages": pages_received(current_app.extensions["gateways"].sandbox),
+        "unconnected": unconnected,
+        "teams": teams,
+    }
+
+
+# Every page
+
+REMEMBERED = 5.0  # seconds
+
+
+@dataclass(slots=True)
+class Notice:
+    """Where pages go, as it was a moment ago: every page asks, and it changes once in months."""
+
+    sentence: str | None = None
+    read_at: float = float("-inf")
+
+    def read(self) -> str | None:
+        if time.monotonic() - self.read_at > REMEMBERED:
+            self.sentence = where_pages_go(*queries.unconnected_teams())
+            self.read_at = time.monotonic()
+        return self.sentence
+
+    def forget(self) -> None:
+        self.read_at = float("-inf")
+
+
+@bp.record_once
+def _remember_notice(state: BlueprintSetupState) -> None:
+    app: Flask = state.app
+    notice = app.extensions["sandbox_notice"] = Notice()
+    app.extensions.setdefault("forget", []).append(notice.forget)
+
+
+@bp.app_context_processor
+def on_every_page() -> dict[str, Any]:
+    """For the layout. Parts of pages have none, and a page that says what failed needs none."""
+    try:
+        if is_htmx() or person_if_any() is None:
+            return {}
+        sentence = current_app.extensions["sandbox_notice"].read()
+        incidents, models = queries.menu_counts()
+    except SQLAlchemyError:
+        return {}
+    return {
+        "sandbox_notice": sentence and _with_link(sentence),
+        "nav_counts": {"incidents.index": incidents, "registry.models": models},
+    }
+
+
+def _with_link(sentence: str) -> Markup:
+    return Markup('{} <a href="{}">What it received</a>').format(
+        sentence, url_for("overview.sandbox_pager")
+    )

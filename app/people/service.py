@@ -1,0 +1,390 @@
+"""Accounts: signing in, one-time links, roles, profiles."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import CursorResult, Result, delete, update
+from sqlalchemy.exc import IntegrityError
+
+from app.config import settings
+from app.core.db import unit_of_work
+from app.core.errors import ConflictError, NotFoundError, RefusedError, TooManyTriesError
+from app.core.secrets import new_secret, secret_hash
+from app.people import audit, passwords, queries, tokens
+from app.people.rules import (
+    BATON,
+    FIRST_ADMINISTRATOR,
+    LINK_LASTS,
+    WINDOW,
+    Actor,
+    Role,
+    in_minutes,
+    refusal_of_email,
+    refusal_of_password,
+    refusal_to_step_down,
+    throttled_address,
+    tries_left,
+    wait_before_next_try,
+)
+from app.people.tables import OneTimeLink, SignInAttempt, User
+
+LINK_IS_OVER = "This link was used already, or has ended. Ask an administrator for a new one."
+
+
+def acting(user: User) -> Actor:
+    return Actor("person", user.id, user.name)
+
+
+# --- Signing in
+
+
+def sign_in(email: str, password: str, *, address: str, at: datetime) -> User:
+    """The person behind this email address and password."""
+    account = email.strip().lower()[:254]
+    user = _try_password(
+        account, password, address=address, refusal="Email and password do not match.", at=at
+    )
+    if not user.active:
+        raise RefusedError("This account is deactivated. An administrator can activate it again.")
+    # Not through the object: signing in is no edit of the person, and must not disturb one.
+    values: dict[str, Any] = {"signed_in_at": at}
+    if passwords.is_outdated(user.password_hash or ""):
+        values["password_hash"] = passwords.hashed(password)
+    with unit_of_work() as session:
+        session.execute(update(User).where(User.id == user.id).values(values))
+    return user
+
+
+def _try_password(account: str, password: str, *, address: str, refusal: str, at: datetime) -> User:
+    """Check a password, outside any transaction because that takes a while on purpose.
+
+    So the try is written down before, and forgotten when the password was right.
+    """
+    address = throttled_address(address)
+    _count_a_try(account, address, at)
+    user = queries.user_by_email(account)
+    right = passwords.matches(user.password_hash if user else None, password)
+    if user is None or not right:
+        failed, _ = queries.failures(account, address, at=at)
+        raise RefusedError(f"{refusal} {tries_left(len(failed))}")
+    _forget_tries(account)
+    return user
+
+
+def _count_a_try(account: str, address: str, at: datetime) -> None:
+    """Write a try down as failed, or raise when there were too many."""
+    with unit_of_work() as session:
+        # In turns, so that of a burst of tries not every one can be the fifth.
+        queries.lock_account(account)
+        wait = wait_before_next_try(*queries.failures(account, address, at=at), at=at)
+        if wait:
+            raise TooManyTriesError(
+                f"Too many tries. The next one is possible in {in_minutes(wait)}.",
+                retry_after=wait,
+            )
+        session.add(SignInAttempt(account=account, address=address, at=at))
+
+
+def _forget_tries(account: str) -> None:
+    with unit_of_work() as session:
+        session.execute(delete(SignInAttempt).where(SignInAttempt.account == account))
+
+
+def forget_old_tries_and_links(at: datetime) -> int:
+    """Drop tries that no longer count and links that ended a month ago; say how many rows."""
+    with unit_of_work() as session:
+        tries = session.execute(delete(SignInAttempt).where(SignInAttempt.at <= at - WINDOW))
+        links = session.execute(
+            delete(OneTimeLink).where(OneTimeLink.expires_at <= at - timedelta(days=30))
+        )
+    return _rows(tries) + _rows(links)
+
+
+# --- New people and one-time links
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    email: str
+    name: str
+    role: Role
+
+
+def invite(invitation: Invitation, *, by: Actor, at: datetime) -> tuple[User, str]:
+    """A new person, and the link with which they set their password. It is shown once."""
+    with unit_of_work():
+        user = _add(invitation, password_hash=None, action="person.invite", by=by, at=at)
+        return user, _make_link(user, at)
+
+
+def add_with_password(invitation: Invitation, password: str, *, by: Actor, at: datetime) -> User:
+    """A new person who can sign in at once."""
+    if why := refusal_of_password(password, email=invitation.email):
+        raise RefusedError(why)
+    password_hash = passwords.hashed(password)
+    return _add(invitation, password_hash=password_hash, action="person.add", by=by, at=at)
+
+
+def _add(
+    invitation: Invitation, *, password_hash: str | None, action: str, by: Actor, at: datetime
+) -> User:
+    email = invitation.email.strip().lower()
+    if why := refusal_of_email(email):
+        raise RefusedError(why)
+    with _one_account_each(email), unit_of_work() as session:
+        user = User(
+            email=email,
+            name=invitation.name.strip() or email,
+            role=invitation.role,
+            password_hash=password_hash,
+            created_at=at,
+        )
+        session.add(user)
+        session.flush()
+        _record(action, user, before=None, by=by, at=at)
+    return user
+
+
+def first_administrator_link(at: datetime) -> str | None:
+    """The link for whoever sets Baton up, new at every call; None once somebody has a password."""
+    with unit_of_work():
+        if queries.someone_has_a_password():
+            return None
+        user = queries.administrator_without_password()
+        if user is None:
+            first = Invitation(FIRST_ADMINISTRATOR, "First administrator", Role.ADMINISTRATOR)
+            user = _add(first, password_hash=None, action="person.add", by=BATON, at=at)
+        return _make_link(user, at)
+
+
+def new_link(user_id: int, *, by: Actor, at: datetime) -> tuple[User, str]:
+    """A link with which somebody sets a new password. Any older link ends."""
+    with unit_of_work():
+        user = queries.user(user_id)
+        if not user.active:
+            raise RefusedError(f"{user.name} is deactivated. Activate the account first.")
+        link = _make_link(user, at)
+        _record("person.link", user, by=by, at=at)
+        return user, link
+
+
+def _make_link(user: User, at: datetime) -> str:
+    secret = new_secret()
+    with unit_of_work() as session:
+        _void_links(user)
+        session.add(
+            OneTimeLink(
+                user_id=user.id,
+                secret_hash=secret_hash(secret),
+                created_at=at,
+                expires_at=at + LINK_LASTS,
+            )
+        )
+    return f"{settings().url}/welcome/{secret}"
+
+
+def _void_links(user: User) -> None:
+    with unit_of_work() as session:
+        session.execute(
+            delete(OneTimeLink).where(OneTimeLink.user_id == user.id, OneTimeLink.used_at.is_(None))
+        )
+
+
+def open_link(secret: str, *, at: datetime) -> OneTimeLink:
+    """The link with this secret, if it still opens."""
+    link = queries.open_link(secret_hash(secret), at=at)
+    if link is None:
+        raise NotFoundError(LINK_IS_OVER)
+    return link
+
+
+def opened_link(link_id: int, *, at: datetime) -> OneTimeLink:
+    """The link that somebody followed a moment ago, if it still opens."""
+    link = queries.open_link_by_id(link_id, at=at)
+    if link is None:
+        raise NotFoundError(LINK_IS_OVER)
+    return link
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    name: str
+    password: str
+    email: str | None = None  # asked of the first administrator only
+
+
+def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
+    """Set name and password with a link, which ends with it. All older sessions end too."""
+    user = opened_link(link_id, at=at).user
+    email = user.email
+    if user.email == FIRST_ADMINISTRATOR:
+        email = (given.email or "").strip().lower()
+        if why := refusal_of_email(email):
+            raise RefusedError(why)
+    if why := refusal_of_password(given.password, email=email):
+        raise RefusedError(why)
+    password_hash = passwords.hashed(given.password)
+    with _one_account_each(email), unit_of_work() as session:
+        used = session.execute(
+            update(OneTimeLink)
+            .where(OneTimeLink.id == link_id, OneTimeLink.used_at.is_(None))
+            .values(used_at=at)
+        )
+        if _rows(used) != 1:
+            raise NotFoundError(LINK_IS_OVER)
+        before = _state(user)
+        user.email, user.name = email, given.name.strip() or user.name
+        user.password_hash = password_hash
+        user.epoch += 1
+        user.signed_in_at = at
+        session.flush()
+        _forget_tries(email)
+        _record("person.password", user, before=before, by=acting(user), at=at)
+    return user
+
+
+# --- Administration
+
+
+def change_role(user_id: int, role: Role, *, version: int, by: Actor, at: datetime) -> User:
+    with unit_of_work():
+        user = _as_seen(user_id, version)
+        if user.role is Role.ADMINISTRATOR and role is not Role.ADMINISTRATOR:
+            _keep_an_administrator(user)
+        before = _state(user)
+        user.role = role
+        _record("person.role", user, before=before, by=by, at=at)
+    return user
+
+
+def deactivate(
+    user_id: int, *, revoke_tokens: bool, version: int, by: Actor, at: datetime
+) -> tuple[User, int]:
+    """End a person's access at once; sessions and links end, and their tokens if asked."""
+    with unit_of_work():
+        user = _as_seen(user_id, version)
+        if user.role is Role.ADMINISTRATOR:
+            _keep_an_administrator(user)
+        before = _state(user)
+        user.active = False
+        user.epoch += 1
+        _void_links(user)
+        revoked = tokens.revoke_all_made_by(user.id, by=by, at=at) if revoke_tokens else 0
+        _record("person.deactivate", user, before=before, by=by, at=at)
+    return user, revoked
+
+
+def activate(user_id: int, *, version: int, by: Actor, at: datetime) -> User:
+    with unit_of_work():
+        user = _as_seen(user_id, version)
+        before = _state(user)
+        user.active = True
+        _record("person.activate", user, before=before, by=by, at=at)
+    return user
+
+
+def _keep_an_administrator(user: User) -> None:
+    others = queries.other_administrators(user.id)
+    if why := refusal_to_step_down(user.name, other_administrators=others):
+        raise RefusedError(why)
+
+
+# --- One's own account
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    name: str
+    time_zone: str
+    single_keys: bool
+
+
+def update_profile(user_id: int, profile: Profile, *, version: int, at: datetime) -> User:
+    with unit_of_work():
+        user = _as_seen(user_id, version)
+        before = _state(user)
+        user.name = profile.name
+        user.time_zone = profile.time_zone
+        user.single_keys = profile.single_keys
+        _record("person.profile", user, before=before, by=acting(user), at=at)
+    return user
+
+
+def change_password(user_id: int, current: str, new: str, *, address: str, at: datetime) -> User:
+    """Set a new password. Whoever is signed in elsewhere with the old one is signed out."""
+    email = queries.user(user_id).email
+    if why := refusal_of_password(new, email=email):
+        raise RefusedError(why)
+    _try_password(
+        email, current, address=address, refusal="That is not your password so far.", at=at
+    )
+    password_hash = passwords.hashed(new)
+    with unit_of_work():
+        user = queries.user(user_id)
+        user.password_hash = password_hash
+        user.epoch += 1
+        _record("person.password", user, by=acting(user), at=at)
+    return user
+
+
+def sign_out_everywhere(user_id: int, *, by: Actor, at: datetime) -> User:
+    """End every session of this person, on every device."""
+    with unit_of_work():
+        user = queries.user(user_id)
+        user.epoch += 1
+        _record("person.sign_out", user, by=by, at=at)
+    return user
+
+
+# --- What the above have in common
+
+
+def _as_seen(user_id: int, version: int) -> User:
+    user = queries.user(user_id)
+    if user.version != version:
+        raise audit.changed_meanwhile("person", user.id, user.name)
+    return user
+
+
+def _state(user: User) -> dict[str, Any]:
+    return {
+        "email": user.email,
+        "name": user.name,
+        "role": user.role,
+        "active": user.active,
+        "time_zone": user.time_zone,
+        "single_keys": user.single_keys,
+    }
+
+
+def _record(
+    action: str, user: User, *, before: dict[str, Any] | None = None, by: Actor, at: datetime
+) -> None:
+    made = action in {"person.add", "person.invite"}
+    audit.record(
+        action,
+        target_kind="person",
+        target_id=user.id,
+        target_name=user.name,
+        before=before,
+        after=_state(user) if made or before is not None else None,
+        by=by,
+        at=at,
+    )
+
+
+@contextmanager
+def _one_account_each(email: str) -> Iterator[None]:
+    """Turn the refusal of the database to store an address twice into a sentence."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError(f"{email} has an account here already.") from error
+
+
+def _rows(result: Result[Any]) -> int:
+    assert isinstance(result, CursorResult)
+    return result.rowcount

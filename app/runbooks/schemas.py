@@ -1,0 +1,169 @@
+"""What the API gives."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import url_for
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from app.runbooks.queries import RunbookLine, VersionLine
+from app.runbooks.rules import Status, StepKind
+from app.runbooks.tables import RunbookVersion
+
+
+class Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunbookQuery(Request):
+    cursor: str | None = Field(None, description="`next` of the page before.")
+    limit: int = Field(50, ge=1, le=200)
+    search: str = Field("", max_length=200, description="Words in title, failure mode or owner.")
+    failure_mode: str = Field("", max_length=80)
+    owner: str = Field("", max_length=120)
+
+
+class BySlug(Request):
+    slug: str
+
+
+class ByNumber(BySlug):
+    number: int = Field(ge=1, lt=2**31)
+
+
+class Runbook(BaseModel):
+    slug: str
+    title: str
+    failure_mode: str | None
+    owner: str | None
+    published: int | None = Field(description="Number of the published version.")
+    newest: int
+    newest_status: Status
+    steps: int
+    changed_at: AwareDatetime
+    changed_by: str
+    url: str
+
+    @classmethod
+    def of(cls, line: RunbookLine) -> "Runbook":
+        return cls(
+            slug=line.slug,
+            title=line.title,
+            failure_mode=line.failure_mode,
+            owner=line.owner,
+            published=line.published,
+            newest=line.newest,
+            newest_status=line.newest_status,
+            steps=line.steps,
+            changed_at=line.changed_at,
+            changed_by=line.changed_by,
+            url=url_for("runbooks.detail", slug=line.slug, _external=True),
+        )
+
+
+class Runbooks(BaseModel):
+    items: list[Runbook]
+    next: str | None
+
+
+class VersionSummary(BaseModel):
+    number: int
+    status: Status
+    title: str
+    message: str
+    author: str
+    created_at: AwareDatetime
+
+    @classmethod
+    def of(cls, line: VersionLine) -> "VersionSummary":
+        return cls.model_validate(line, from_attributes=True)
+
+
+class Step(BaseModel):
+    position: int
+    id: str
+    section: str
+    kind: StepKind
+    title: str
+    body: str = Field(description="Markdown, as written.")
+    risk: str | None
+    minutes: int | None
+    attributes: dict[str, str]
+
+
+class Version(BaseModel):
+    slug: str
+    number: int
+    status: Status
+    title: str
+    sha256: str = Field(description="Of the text with line feeds and without trailing blanks.")
+    author: str
+    message: str
+    origin: dict[str, Any]
+    created_at: AwareDatetime
+    front_matter: dict[str, Any]
+    steps: list[Step]
+    signals: list[dict[str, Any]]
+    source: str
+    url: str
+
+    @classmethod
+    def of(cls, version: RunbookVersion, status: Status, source: bytes) -> "Version":
+        slug = version.runbook.slug
+        return cls(
+            slug=slug,
+            number=version.number,
+            status=status,
+            title=version.title,
+            sha256=version.sha256,
+            author=version.author,
+            message=version.message,
+            origin=version.origin,
+            created_at=version.created_at,
+            front_matter=version.front_matter,
+            steps=[
+                Step(
+                    position=step.position,
+                    id=step.step_id,
+                    section=step.section,
+                    kind=step.kind,
+                    title=step.title,
+                    body=step.body,
+                    risk=step.risk,
+                    minutes=step.minutes,
+                    attributes=step.attributes,
+                )
+                for step in version.steps
+            ],
+            signals=[signal.condition for signal in version.signals],
+            source=source.decode("utf-8-sig", "replace"),
+            url=url_for("runbooks.version", slug=slug, number=version.number, _external=True),
+        )
+
+
+class WholeRunbook(BaseModel):
+    """A runbook with its versions, and in full the one that people are sent to."""
+
+    slug: str
+    title: str
+    failure_mode: str | None
+    owner: str | None
+    published: int | None
+    current: Version = Field(description="The published version; while none is, the newest.")
+    versions: list[VersionSummary]
+
+    @classmethod
+    def of(
+        cls, version: RunbookVersion, lines: Sequence[VersionLine], source: bytes
+    ) -> "WholeRunbook":
+        runbook = version.runbook
+        status = next(line.status for line in lines if line.number == version.number)
+        return cls(
+            slug=runbook.slug,
+            title=runbook.title,
+            failure_mode=runbook.failure_mode,
+            owner=runbook.owner,
+            published=version.number if runbook.published_id == version.id else None,
+            current=Version.of(version, status, source),
+            versions=[VersionSummary.of(line) for line in lines],
+        )

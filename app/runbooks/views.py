@@ -1,0 +1,200 @@
+"""Pages of runbooks, and the page that an alert's `runbook_url` leads to."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, Response, current_app, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.core.clock import now
+from app.core.errors import NotFoundError
+from app.people.access import current_actor, requires
+from app.people.rules import Role
+from app.registry import queries as registry
+from app.runbooks import queries, service
+from app.runbooks.front_matter import Facts, facts
+from app.runbooks.queries import RunbookFilter
+from app.runbooks.rules import FAILURE_MODES, Status, failure_mode_title
+from app.runbooks.tables import RunbookVersion
+from app.web.parts import page
+from app.web.toast import toast
+
+bp = Blueprint("runbooks", __name__, template_folder="templates")
+bp.add_app_template_filter(failure_mode_title)
+
+FILTERS = ("search", "mode", "owner")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A version as people read it. `parts` is as `rendering.render_document` describes it."""
+
+    version: RunbookVersion
+    parts: dict[str, Any]
+    said: Facts
+
+    @property
+    def escalate_to(self) -> str:
+        return self.said.escalate_to or self.said.owner or "the owner"
+
+    @property
+    def outline(self) -> list[dict[str, Any]]:
+        """The sections with their steps."""
+        steps = self.parts["steps"]
+        return [
+            {
+                "title": section["title"],
+                "anchor": section["anchor"],
+                "steps": [steps[part["step"]] for part in section["flow"] if "step" in part],
+            }
+            for section in self.parts["sections"]
+        ]
+
+    def review_due(self) -> datetime | None:
+        """When it should be verified again."""
+        if self.said.last_verified is None or self.said.review_every is None:
+            return None
+        verified = datetime.combine(self.said.last_verified, time(12), ZoneInfo("UTC"))
+        return verified + self.said.review_every
+
+
+@bp.app_template_global("runbook_reading")
+def reading(version: RunbookVersion) -> Reading:
+    """For `runbooks/_reading.html`, on any page that shows a version."""
+    front_matter = version.front_matter
+    return Reading(version, service.rendered(version), facts(front_matter))
+
+
+@bp.get("/runbooks")
+@requires(Role.VIEWER)
+def index() -> ResponseReturnValue:
+    asked = {name: _said(name) for name in FILTERS}
+    wanted = RunbookFilter(asked["search"], asked["mode"], asked["owner"])
+    cursor = request.args.get("cursor")
+    found = queries.runbook_list(wanted, after=cursor)
+    modes = queries.failure_modes_in_use()
+    return page(
+        "runbooks/list.html",
+        part="list",
+        found=found,
+        wanted=wanted,
+        count=queries.runbook_count(wanted),
+        modes=modes,
+        owners=queries.owners_in_use(),
+        teams=_teams(line.owner for line in found.items),
+        uncovered=[mode for mode in FAILURE_MODES if mode not in modes],
+        next_url=_this_page(cursor=found.next) if found.next else None,
+        first_url=_this_page() if cursor else None,
+        Status=Status,
+    )
+
+
+@bp.get("/runbooks/<slug>")
+@requires(Role.VIEWER)
+def detail(slug: str) -> ResponseReturnValue:
+    return _page_of(queries.current(slug))
+
+
+@bp.get("/runbooks/<slug>/v<int:number>")
+@requires(Role.VIEWER)
+def version(slug: str, number: int) -> ResponseReturnValue:
+    return _page_of(queries.version(slug, number))
+
+
+@bp.get("/runbooks/<slug>/v<int:number>/source")
+@requires(Role.VIEWER)
+def source(slug: str, number: int) -> ResponseReturnValue:
+    """The file as it came, to the byte."""
+    return Response(
+        queries.source(slug, number),
+        mimetype="text/markdown",
+        headers={"Content-Disposition": f'attachment; filename="{slug}-v{number}.md"'},
+    )
+
+
+@bp.get("/r/<alertname>")
+@requires(Role.VIEWER)
+def for_alert(alertname: str) -> ResponseReturnValue:
+    """Where an alert's `runbook_url` leads: its runbook, or a page that says whom to ask.
+
+    The page has status 200. It answers the reader's question, and tools that check the links in
+    alert rules would call a rule broken whose runbook is only not written yet.
+    """
+    _check_name(alertname)
+    if slug := queries.slug_for_alert(alertname):
+        return redirect(url_for("runbooks.detail", slug=slug))
+    return page(
+        "runbooks/stub.html",
+        alertname=alertname,
+        draft=queries.draft_for_alert(alertname),
+        owners=_owners_of(alertname),
+        may_be_begun=service.STARTABLE.fullmatch(alertname) is not None,
+    )
+
+
+@bp.post("/r/<alertname>")
+@requires(Role.MAINTAINER)
+def begin(alertname: str) -> ResponseReturnValue:
+    _check_name(alertname)
+    if slug := queries.slug_for_alert(alertname) or queries.draft_for_alert(alertname):
+        return redirect(url_for("runbooks.detail", slug=slug), 303)
+    draft = service.start_draft(alertname, by=current_actor(), at=now())
+    toast("The draft is kept. Nobody is sent to it until it is published.")
+    return redirect(url_for("runbooks.detail", slug=draft.runbook.slug), 303)
+
+
+def _page_of(found: RunbookVersion) -> ResponseReturnValue:
+    runbook = found.runbook
+    shown = reading(found)
+    lines = queries.versions(runbook.id)
+    published = next((line for line in lines if line.status is Status.PUBLISHED), None)
+    if runbook.published_id is not None and published is None:
+        published = next((line for line in lines if line.number == found.number), None)
+    related = queries.existing(shown.said.related)
+    return page(
+        "runbooks/detail.html",
+        reading=shown,
+        version=found,
+        runbook=runbook,
+        is_published=runbook.published_id == found.id,
+        published=published,
+        versions=lines,
+        event=queries.last_event(found.id),
+        teams=_teams((shown.said.owner, shown.said.escalate_to)),
+        related=[slug for slug in shown.said.related if slug in related],
+        Status=Status,
+    )
+
+
+def _teams(names: Any) -> dict[str, tuple[str, str]]:
+    """Slug and name of the teams among these names; a file may name others."""
+    wanted = {name for name in names if name}
+    if not wanted:
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for team in registry.teams_called(wanted):
+        found[team.slug] = found[team.name] = (team.slug, team.name)
+    return found
+
+
+def _owners_of(alertname: str) -> Sequence[str]:
+    """Teams whose models had this alert. Alerts belong to a feature above, which says so here."""
+    owners: Callable[[str], Sequence[str]] | None = current_app.extensions.get("alert_owners")
+    return owners(alertname) if owners else ()
+
+
+def _check_name(alertname: str) -> None:
+    if len(alertname) > 200 or not alertname.isprintable():
+        raise NotFoundError("No alert can have this name.")
+
+
+def _said(name: str) -> str:
+    return request.args.get(name, "").replace("\x00", "").strip()[:200]
+
+
+def _this_page(**changed: str | None) -> str:
+    kept = {name: value for name in FILTERS if (value := _said(name))}
+    return url_for("runbooks.index", **kept, **changed)  # type: ignore[arg-type]

@@ -1,0 +1,42 @@
+"""All background work on one page."""
+
+import signal
+import threading
+
+from app import create_app
+from app.alerts import jobs as alerts
+from app.config import Settings
+from app.core.jobs import Every, Job, every, run_worker
+from app.integrations.pagerduty import jobs as pagerduty
+from app.overview import jobs as overview
+from app.people import jobs as people
+
+JOBS = (
+    Job("alerts.process_inbox", alerts.process_inbox),
+    Job("pagerduty.send_lane", pagerduty.send_lane),
+)
+
+SCHEDULE: tuple[Every, ...] = (
+    every(seconds=5, name="alerts.sweep", run=alerts.sweep),
+    every(seconds=5, name="pagerduty.sweep", run=pagerduty.sweep),
+    every(name="chores.purge_deliveries", run=alerts.purge_deliveries),
+    every(name="chores.purge_sign_in_attempts", run=people.purge_sign_in_attempts),
+    every(minutes=30, name="chores.purge_jobs", run=overview.purge_jobs),
+)
+
+
+def main() -> None:
+    """Run the worker until SIGTERM or SIGINT."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = Settings()  # type: ignore[call-arg]
+    app = create_app(settings)
+    run_worker(
+        app,
+        JOBS,
+        SCHEDULE,
+        # One at a time takes the inbox, so that deliveries are read in the order they came.
+        concurrency={"alerts": 1, "pagerduty": settings.job_concurrency, "chores": 1},
+        stop=stop,
+    )

@@ -1,0 +1,81 @@
+"""People with a password, and browsers of their own."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import pytest
+from argon2 import PasswordHasher
+from flask import Flask
+from flask.testing import FlaskClient
+
+from app.core.db import unit_of_work
+from app.people import passwords, service
+from app.people.rules import Role
+from app.people.tables import User
+
+PASSWORD = "a few plain words"
+
+
+class Browser(FlaskClient):
+    """A browser whose requests each have a context of their own, as on a real server."""
+
+    def open(self, *args, **kwargs):
+        with self.application.app_context():
+            return super().open(*args, **kwargs)
+
+    def sign_in(self, email, password=PASSWORD, **fields):
+        return self.post("/sign-in", data={"email": email, "password": password, **fields})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Checking a password takes a while on purpose; tests need not wait for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "HASHER", PasswordHasher(1, 1024, 1))
+        passwords._decoy.cache_clear()
+        yield
+    passwords._decoy.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def password_hash(quick_passwords: None) -> str:
+    return passwords.hashed(PASSWORD)
+
+
+@pytest.fixture
+def person(app: Flask, at: datetime, password_hash: str) -> Callable[..., User]:
+    def add(
+        name: str = "Ada Byron", role: Role = Role.RESPONDER, *, has_password: bool = True
+    ) -> User:
+        email = f"{name.split()[0].lower()}@example.com"
+        with unit_of_work() as session:
+            user = User(email=email, name=name, role=role, created_at=at)
+            user.password_hash = password_hash if has_password else None
+            session.add(user)
+        return user
+
+    return add
+
+
+@pytest.fixture
+def actor(person) -> service.Actor:
+    return service.acting(person("Grace Hopper", Role.ADMINISTRATOR))
+
+
+@pytest.fixture
+def browser(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Browser:
+    """Nobody is signed in; no CSRF token is asked for."""
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", False)
+    return Browser(app, app.response_class, use_cookies=True)
+
+
+@pytest.fixture
+def used_by(app: Flask, browser: Browser) -> Callable[[User], Browser]:
+    """A browser in which this person has signed in."""
+
+    def sign_in(user: User) -> Browser:
+        own = Browser(app, app.response_class, use_cookies=True)
+        assert own.sign_in(user.email).status_code == 303
+        return own
+
+    return sign_in
