@@ -3,35 +3,51 @@
 `create_app` is the list of features and the wiring between them.
 """
 
-from __future__ import annotations
 from pathlib import Path
 
+from flask_migrate import Migrate
+from flask_openapi3 import Info, OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import web
+from app.alerts import api as alerts_api
+from app.alerts import door
+from app.alerts import views as alerts_views
+from app.config import Settings
+from app.core.db import db, engine_options, prepare_engine
+from app.core.metrics import observe_job
+from app.incidents import api as incidents_api
+from app.incidents import views as incidents_views
+from app.integrations import Gateways, default_gateways
+from app.overview import operations
+from app.overview import views as overview_views
+from app.people import access
+from app.people import api as people_api
+from app.people import views as people_views
+from app.registry import api as registry_api
+from app.registry import views as registry_views
+from app.runbooks import api as runbooks_api
+from app.runbooks import views as runbooks_views
+from app.web.csrf import csrf
+
 ROOT = Path(__file__).parent.parent
+
+PAGES = (
+    overview_views.bp,
+    operations.bp,
+    alerts_views.bp,
+    door.bp,
+    incidents_views.bp,
+    runbooks_views.bp,
+    registry_views.bp,
+    people_views.bp,
+)
+APIS = (alerts_api.api, incidents_api.api, runbooks_api.api, registry_api.api, people_api.api)
 
 
 def create_app(settings: Settings | None = None, gateways: Gateways | None = None) -> OpenAPI:
     """The portal. Settings come from the environment, gateways from the settings, if not given."""
-
-    import importlib
-    from flask_migrate import Migrate
-    from flask_openapi3 import Info, OpenAPI
-    from werkzeug.middleware.proxy_fix import ProxyFix
-    from app import web
-    from app.config import Settings
-    from app.core.db import db, engine_options, prepare_engine
-    from app.core.metrics import observe_job
-    from app.integrations import Gateways, default_gateways
-    from app.people import access
-    from app.alerts import door
-    def there(names):
-        out=[]
-        for n, attr in names:
-            try: out.append(getattr(importlib.import_module(n), attr))
-            except (ImportError, AttributeError) as e: print("NOT YET", n, e)
-        return out
-    PAGES = there([("app.overview.views","bp"),("app.overview.operations","bp"),("app.alerts.views","bp"),("app.alerts.door","bp"),("app.incidents.views","bp"),("app.runbooks.views","bp"),("app.registry.views","bp"),("app.people.views","bp")])
-    APIS = there([(f"app.{f}.api","api") for f in ("alerts","incidents","runbooks","registry","people")])
-    settings = settings or Settings()  # type: ignore[call-arg]
+    settings = settings or Settings()
     app = OpenAPI(
         "app",
         info=Info(title="Baton", version="1"),
@@ -67,6 +83,7 @@ def create_app(settings: Settings | None = None, gateways: Gateways | None = Non
         app.register_blueprint(pages)
     for api in APIS:
         app.register_api(api)
-        web.csrf.exempt(api)  # tokens only: no cookie speaks for a person there
-    web.csrf.exempt(door.bp)
+        csrf.exempt(api)  # tokens only: no cookie speaks for a person there
+    csrf.exempt(door.bp)
+    incidents_views.register(app)
     return app

@@ -25,7 +25,9 @@ from app.runbooks import service as runbooks
 from app.runbooks.cli import commands as runbooks_commands
 
 
-@click.group(cls=FlaskGroup, create_app=create_app, add_default_commands=False, add_version_option=False)
+@click.group(
+    cls=FlaskGroup, create_app=create_app, add_default_commands=False, add_version_option=False
+)
 def main() -> None:
     """Baton: the operations portal for machine-learning models."""
 
@@ -78,7 +80,7 @@ def run() -> None:
 
 def _answers(chosen: Settings) -> bool:
     try:
-        with urlopen(f"http://{chosen.bind}/health/live", timeout=1):  # noqa: S310
+        with urlopen(f"http://{chosen.bind}/health/live", timeout=1):
             return True
     except (URLError, OSError):
         return False
@@ -152,5 +154,3 @@ def _worker_complaint() -> str | None:
         return "the database can't be asked"
     alive = [moment for moment in seen if now() - moment < jobs.DEAD_AFTER]
     return None if alive else "none was seen in the last 10 s: baton run or baton worker starts one"
-
-

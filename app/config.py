@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     trusted_proxies: int = Field(
         0, ge=0, description="How many proxies in front of Baton set X-Forwarded-For and -Proto."
     )
+    metrics_key: SecretStr | None = Field(
+        None, description="If set, /metrics wants it as a bearer token. Empty: anyone may scrape."
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
     development: bool = Field(
         False, description="Shows /_components and reloads templates. Not for production."
@@ -93,6 +96,8 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The SQLAlchemy URL."""
+        if self.database_url.startswith("postgres://"):
+            return self.database_url.replace("postgres://", "postgresql://", 1)
         return self.database_url or f"sqlite:///{self.var.resolve() / 'baton.sqlite3'}"
 
     @cached_property

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,12 +36,12 @@ class Child:
     ended_at: list[float] = field(default_factory=list)
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
+        self.process = subprocess.Popen(  # noqa: S603 our own command line
             self.command,
             env=self.environment,
             cwd=ROOT,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
 
     def has_ended(self) -> bool:
@@ -53,10 +54,8 @@ class Child:
 
     def signal(self, number: int) -> None:
         if self.process is not None and self.process.poll() is None:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
-            except ProcessLookupError:
-                pass
 
 
 def _die_with_parent() -> None:
@@ -105,7 +104,9 @@ def refusal_to_bind(bind: str) -> str | None:
     return None
 
 
-def supervise(group: Sequence[Child], *, ready: Callable[[], bool], greet: Callable[[], None]) -> int:
+def supervise(
+    group: Sequence[Child], *, ready: Callable[[], bool], greet: Callable[[], None]
+) -> int:
     """Run the group until a signal or until one of it fails too often. Returns the exit code."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

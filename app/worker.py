@@ -30,7 +30,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    settings = Settings()  # type: ignore[call-arg]
+    settings = Settings()
     app = create_app(settings)
     run_worker(
         app,
@@ -40,3 +40,7 @@ def main() -> None:
         concurrency={"alerts": 1, "pagerduty": settings.job_concurrency, "chores": 1},
         stop=stop,
     )
+
+
+if __name__ == "__main__":
+    main()

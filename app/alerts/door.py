@@ -11,7 +11,6 @@ import secrets
 import threading
 import time
 from base64 import b64decode
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -228,7 +227,11 @@ def _keep_refusal(
     columns = _columns(source, at, size)
     columns.update(
         integration_id=door.integration_id if door else None,
-        headers=_named(request.headers),
+        headers={
+            name: value
+            for name in ("content-type", "user-agent")
+            if (value := request.headers.get(name))
+        },
         state=DeliveryState.REFUSED,
         processed_at=at,
         what=f"{request.method} {request.path}"[:200],
@@ -240,7 +243,3 @@ def _keep_refusal(
     except Exception:
         # The refusal itself is what the sender must hear.
         log.exception("a refused request was not recorded")
-
-
-def _named(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: headers[name] for name in ("Content-Type", "User-Agent") if name in headers}

@@ -3,12 +3,13 @@
 import time
 from datetime import timedelta
 
+from flask import current_app
+
 from app.alerts import processing, service
 from app.alerts.committer import spool_of, write_spooled
 from app.config import settings
 from app.core.clock import now
 from app.core.db import end_read
-from flask import current_app
 
 LINGER = 1.25  # seconds after the second it was woken for: later commits of it find it still here
 LOOK = 0.03  # seconds between two looks into an empty inbox

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, insert, select, text, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, insert, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from app.alerts.routing import Route, Router, router
+from app.alerts.routing import Route, Router, router, title_of
 from app.alerts.rules import WAITING, DeliveryState, Known, Verdict, judge, learned, next_try
 from app.alerts.sources import SOURCES
 from app.alerts.sources.base import RECEIVED_AT, Alert, AlertStatus, Parsed, decode
 from app.alerts.tables import AlertState, Change, Delivery
 from app.config import settings
+from app.core.bulk import Bulk, BulkUpdate
 from app.core.db import db, is_sqlite, unit_of_work
 from app.core.metrics import ALERTS, INBOX_LAG_SECONDS
 from app.incidents import intake
@@ -31,6 +31,17 @@ log = logging.getLogger(__name__)
 DELIVERIES = cast(Table, Delivery.__table__)
 ALERT_STATES = cast(Table, AlertState.__table__)
 CHANGES = cast(Table, Change.__table__)
+
+REMEMBER = Bulk(
+    AlertState,
+    ("integration_id", "fingerprint", "firing", "starts_at", "event_at", "seen_at", "incident_id"),
+    "ON CONFLICT (integration_id, fingerprint) DO UPDATE SET firing = excluded.firing, "
+    "starts_at = excluded.starts_at, event_at = excluded.event_at, seen_at = excluded.seen_at, "
+    "incident_id = excluded.incident_id",
+)
+RECORD_OUTCOMES = BulkUpdate(
+    Delivery, ("id",), ("state", "processed_at", "next_try_at", "why", "outcome")
+)
 
 MOST_DELIVERIES = 200  # a transaction
 ENOUGH_BYTES = 400_000  # of bodies a transaction, some 500 alerts: SQLite's other writers wait
@@ -275,7 +286,7 @@ def _sighting(
         identity=way.identity,
         attachment=way.attachment,
         name=alert.name,
-        title=way.title,
+        title=title_of(alert, way.attachment.model_name),
         summary=alert.summary,
         severity=way.severity,
         labels=alert.labels,
@@ -291,20 +302,19 @@ def _sighting(
 def _remember(session: Session, batch: _Batch) -> None:
     if not batch.changed:
         return
-    statement = (sqlite if is_sqlite() else postgresql).insert(ALERT_STATES)
-    columns = ("firing", "starts_at", "event_at", "seen_at", "incident_id")
-    session.connection().execute(
-        statement.on_conflict_do_update(
-            index_elements=["integration_id", "fingerprint"],
-            set_={name: statement.excluded[name] for name in columns},
-        ),
+    REMEMBER.write(
+        session.connection(),
         [
             {
                 "integration_id": key[0],
                 "fingerprint": key[1],
-                **{name: getattr(batch.known[key], name) for name in columns},
+                "firing": known.firing,
+                "starts_at": known.starts_at,
+                "event_at": known.event_at,
+                "seen_at": known.seen_at,
+                "incident_id": known.incident_id,
             }
-            for key in sorted(batch.changed)
+            for key, known in ((key, batch.known[key]) for key in sorted(batch.changed))
         ],
     )
 
@@ -329,21 +339,10 @@ def _keep_changes(session: Session, readings: Sequence[Reading], route: Router) 
 
 
 def _record_outcomes(session: Session, readings: Sequence[Reading], *, at: datetime) -> None:
-    session.connection().execute(
-        update(DELIVERIES)
-        .where(DELIVERIES.c.id == bindparam("which"))
-        .values(
-            state=bindparam("became"),
-            processed_at=at,
-            next_try_at=None,
-            why=bindparam("because"),
-            outcome=bindparam("result"),
-        ),
-        [_outcome(reading) for reading in readings],
-    )
+    RECORD_OUTCOMES.write(session.connection(), [_outcome(reading, at) for reading in readings])
 
 
-def _outcome(reading: Reading) -> dict[str, Any]:
+def _outcome(reading: Reading, at: datetime) -> dict[str, Any]:
     parsed, counts = reading.parsed, reading.counts
     state = DeliveryState.ACCEPTED
     if not parsed.alerts and not parsed.changes and parsed.faults:
@@ -351,10 +350,12 @@ def _outcome(reading: Reading) -> dict[str, Any]:
     elif parsed.alerts and not reading.opened and not reading.resolved and not _is_news(counts):
         state = DeliveryState.DUPLICATE
     return {
-        "which": reading.id,
-        "became": state,
-        "because": sentence(reading),
-        "result": {
+        "id": reading.id,
+        "state": state,
+        "processed_at": at,
+        "next_try_at": None,
+        "why": sentence(reading),
+        "outcome": {
             "counts": {verdict.value: count for verdict, count in counts.items()},
             "incidents": sorted(reading.incidents),
             "opened": sorted(reading.opened),

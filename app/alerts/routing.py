@@ -17,6 +17,7 @@ from app.runbooks.rules import Matching, failure_mode_key
 
 FRESH = 1.0  # seconds until a change of the registry or a publication is seen
 
+MOST_ANSWERS = 20_000
 VERSION_LABELS = ("model_version", "version")
 
 
@@ -24,7 +25,6 @@ VERSION_LABELS = ("model_version", "version")
 class Route:
     identity: Identity
     attachment: Attachment
-    title: str
     severity: int
 
 
@@ -41,13 +41,25 @@ class Router:
     ) -> None:
         self._routing, self._matching = routing, matching
         self._teams, self._tags, self._triage = teams, tags, triage
+        self._answers: dict[object, Route] = {}
 
     def model_id(self, labels: Mapping[str, str]) -> int | None:
         match = self._routing.find(labels)
         return match.model_id if match else None
 
     def find(self, alert: Alert) -> Route:
+        """Where an alert belongs. Alerts that differ in their feature only share one answer."""
         match = self._routing.find(alert.labels)
+        labels = tuple(alert.labels.get(name, "") for name in ("failure_mode", *VERSION_LABELS))
+        question = (match, alert.name, alert.severity, labels)
+        route = self._answers.get(question)
+        if route is None:
+            if len(self._answers) >= MOST_ANSWERS:
+                self._answers.clear()
+            route = self._answers[question] = self._search(alert, match)
+        return route
+
+    def _search(self, alert: Alert, match: Match | None) -> Route:
         found = self._matching.best(
             alert.name,
             alert.labels,
@@ -81,7 +93,6 @@ class Router:
                 runbook_path=f"/runbooks/{runbook.slug}/v{runbook.number}" if runbook else None,
                 reasons=tuple(reasons),
             ),
-            title=_title(alert, match),
             severity=severity or DEFAULT_SEVERITY,
         )
 
@@ -95,10 +106,11 @@ class Router:
         return Identity(match.model_id, mode, version[:120])
 
 
-def _title(alert: Alert, match: Match | None) -> str:
+def title_of(alert: Alert, model_name: str | None) -> str:
+    """What an incident is called that this alert opens: the thing and the fact."""
     said = alert.summary or alert.name
-    if match is not None and match.slug not in said:
-        said = f"{match.slug}: {said}"
+    if model_name is not None and model_name not in said:
+        said = f"{model_name}: {said}"
     return said if len(said) <= 300 else f"{said[:299]}…"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
     Enum,
     Integer,
     MetaData,
+    Row,
     String,
     event,
     select,
@@ -102,6 +103,8 @@ db = SQLAlchemy(
 )
 
 T = TypeVar("T")
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]  # of a query whose columns the reader names
 
 
 @contextmanager
@@ -205,8 +208,15 @@ def engine_options(url: str) -> dict[str, Any]:
             },
             "pool_size": 24,
             "max_overflow": 24,
+            "hide_parameters": True,  # an error is logged, and its values may be secret
         }
-    return {"pool_size": 12, "max_overflow": 24, "pool_pre_ping": True, "pool_recycle": 1800}
+    return {
+        "hide_parameters": True,
+        "pool_size": 12,
+        "max_overflow": 24,
+        "pool_pre_ping": True,
+        "pool_recycle": 1800,
+    }
 
 
 def is_sqlite_url(url: str | URL) -> bool:

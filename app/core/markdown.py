@@ -51,6 +51,7 @@ TAGS = frozenset({
 })
 # fmt: on
 FORCED = {"input": {"type": "checkbox", "disabled": ""}}
+WRITTEN_BY_SANITISER = {"input": {"type", "disabled"}, "a": {"rel"}}
 # Under an element of many thousand others the sanitiser takes time that grows with the square.
 MAX_RAW_TAGS = 2_000
 
@@ -104,7 +105,9 @@ def render(
     `references` are the link definitions of the document that the text was cut from. `anchors`
     are taken already, on the same page; what this text adds is added to them.
     """
-    html = _dialect().render(markdown, _env(markdown, policy, references))
+    env = _env(markdown, policy, references)
+    html = _dialect().render(markdown, env)
+    env["stopwatch"].check(now=True)
     return _finish(_clean(html, policy), policy, set() if anchors is None else anchors)
 
 
@@ -150,7 +153,7 @@ def _env(markdown: str, policy: Policy, references: Mapping[str, Any] | None) ->
     size = len(markdown.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         raise RefusedError(
-            f"This text is {size // 1024} KB long; {MAX_BYTES // 1024} KB can be shown at most."
+            f"This text is {-(-size // 1024)} KB long; {MAX_BYTES // 1024} KB can be shown at most."
         )
     return {
         "references": dict(references or {}),
@@ -166,10 +169,10 @@ class _Stopwatch:
         self.until = time.thread_time() + MAX_SECONDS
         self.calls = 0
 
-    def check(self) -> None:
+    def check(self, *, now: bool = False) -> None:
         self.calls += 1
         # The clock costs more than most rules do.
-        if self.calls % 32 == 0 and time.thread_time() > self.until:
+        if (now or self.calls % 32 == 0) and time.thread_time() > self.until:
             raise RefusedError(
                 "This text takes too long to read as Markdown. Simplify its brackets, quotes "
                 "and nested lists."
@@ -365,6 +368,10 @@ def _clean(html: str, policy: Policy) -> str:
 
 
 def _attribute(tag: str, attribute: str, value: str, policy: Policy) -> str | None:
+    if attribute in WRITTEN_BY_SANITISER.get(tag, ()):
+        return value
+    if attribute not in ATTRIBUTES.get(tag, ()):
+        return None  # by itself, the sanitiser lets `title` and `lang` through
     match tag, attribute:
         case "a", "href":
             href = _href(value, policy)

@@ -57,7 +57,7 @@ def exposition(readings: Iterable[tuple[str, str, float | None]]) -> bytes:
     """All metrics in the text format that Prometheus reads."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)
         counted = generate_latest(registry)
     else:
         counted = generate_latest(OF_THIS_PROCESS)

@@ -26,7 +26,7 @@ def _words(value: str | None) -> str:
     return " ".join((value or "").split())
 
 
-class SeenForm(FlaskForm):  # type: ignore[misc]
+class SeenForm(FlaskForm):
     seen = IntegerField(widget=HiddenInput(), validators=[Optional()])
 
 
@@ -71,14 +71,14 @@ class AssignForm(SeenForm):
         self.model.choices = [(model.id, model.slug) for model in queries.models()]
 
 
-class NoteForm(FlaskForm):  # type: ignore[misc]
+class NoteForm(FlaskForm):
     text = TextAreaField(
         "Add a note", [InputRequired("A note needs words."), Length(max=LONGEST_NOTE)]
     )
     key = HiddenField(validators=[Length(max=64)])
 
 
-class DeclareForm(FlaskForm):  # type: ignore[misc]
+class DeclareForm(FlaskForm):
     title = StringField("What is wrong?", [InputRequired("Say what is wrong."), Length(max=300)])
     severity = SelectField("How bad is it?", coerce=int, choices=SEVERITIES, default=3)
     model = SelectField("Which model?", coerce=int)
@@ -105,7 +105,7 @@ class DeclareForm(FlaskForm):  # type: ignore[misc]
         )
 
 
-class FilterForm(FlaskForm):  # type: ignore[misc]
+class FilterForm(FlaskForm):
     """The filters of the list, from the address."""
 
     class Meta:

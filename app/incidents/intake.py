@@ -13,10 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import (
-    Row,
     Table,
     and_,
-    bindparam,
     case,
     func,
     insert,
@@ -28,7 +26,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.core.db import is_sqlite
+from app.core.bulk import Bulk, BulkUpdate
+from app.core.db import AnyRow, is_sqlite
 from app.incidents import paging
 from app.incidents.rules import Ended, State, reopens, still_fires
 from app.incidents.tables import Entry, Evidence, Incident, Member
@@ -40,6 +39,30 @@ INCIDENTS = cast(Table, Incident.__table__)
 MEMBERS = cast(Table, Member.__table__)
 ENTRIES = cast(Table, Entry.__table__)
 EVIDENCE = cast(Table, Evidence.__table__)
+
+MEMBER_NEWS = (
+    "group_key", "firing", "summary", "severity", "labels", "annotations", "links", "starts_at",
+    "ends_at", "last_seen_at",
+)  # fmt: skip
+WRITE_MEMBERS = Bulk(
+    Member,
+    (
+        "incident_id",
+        "integration_id",
+        "fingerprint",
+        "name",
+        "first_seen_at",
+        "times_seen",
+        *MEMBER_NEWS,
+    ),
+    "ON CONFLICT (incident_id, integration_id, fingerprint) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in MEMBER_NEWS)
+    + ", times_seen = incident_members.times_seen + excluded.times_seen",
+)
+END_MEMBERS = BulkUpdate(
+    Member, ("integration_id", "fingerprint"), ("firing", "ends_at"), "AND incident_members.firing"
+)
+COUNT_MEMBERS = BulkUpdate(Incident, ("id",), ("member_count", "firing_count", "last_alert_at"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +148,7 @@ class Effects:
 def apply(session: Session, round_: Round, *, at: datetime, reopen_window: timedelta) -> Effects:
     """Write what a round of alerts means. Inside the caller's unit of work."""
     effects = Effects()
-    incidents: dict[int, Row[Any]] = {}
+    incidents: dict[int, AnyRow] = {}
     if round_.firing:
         _place(session, round_.firing, effects, incidents, at=at, window=reopen_window)
         _write_members(session, round_.firing, effects)
@@ -159,7 +182,7 @@ INCIDENT = (
 )
 
 
-def _identity_of(row: Row[Any]) -> Identity:
+def _identity_of(row: AnyRow) -> Identity:
     if row.model_id is None:
         return Identity(None, "", "", row.triage_key)
     return Identity(row.model_id, row.failure_mode, row.model_version)
@@ -184,7 +207,7 @@ def _place(
     session: Session,
     firing: Mapping[Key, Sighting],
     effects: Effects,
-    incidents: dict[int, Row[Any]],
+    incidents: dict[int, AnyRow],
     *,
     at: datetime,
     window: timedelta,
@@ -232,7 +255,7 @@ def _open(
     session: Session,
     identities: Sequence[Identity],
     wanted: Mapping[Identity, Sequence[Sighting]],
-    incidents: dict[int, Row[Any]],
+    incidents: dict[int, AnyRow],
     effects: Effects,
     *,
     at: datetime,
@@ -303,17 +326,17 @@ def _open(
     return homes
 
 
-def _rests(home: Row[Any], at: datetime) -> bool:
+def _rests(home: AnyRow, at: datetime) -> bool:
     """Whether a person closed the incident, and its alert that still fires is to be left alone."""
     return home.resolved_by_hand and not still_fires(_ending(home, at), at=at)
 
 
-def _ending(row: Row[Any], at: datetime) -> Ended:
+def _ending(row: AnyRow, at: datetime) -> Ended:
     return Ended(row.resolved_at or at, row.resolved_by_hand, row.noise)
 
 
 def _comes_back(
-    before: Row[Any], sightings: Sequence[Sighting], *, at: datetime, window: timedelta
+    before: AnyRow, sightings: Sequence[Sighting], *, at: datetime, window: timedelta
 ) -> bool:
     ended = _ending(before, at)
     never_stopped = any(sighting.incident_id == before.id for sighting in sightings)
@@ -340,7 +363,7 @@ def _entry(incident_id: int, at: datetime, kind: str, text: str, **detail: Any) 
 
 def _record_opening(
     session: Session,
-    created: Sequence[Row[Any]],
+    created: Sequence[AnyRow],
     wanted: Mapping[Identity, Sequence[Sighting]],
     *,
     at: datetime,
@@ -361,7 +384,7 @@ def _record_opening(
     paging.page(pages, at=at)
 
 
-def _evidence(row: Row[Any], first: Sighting, count: int, at: datetime) -> dict[str, Any]:
+def _evidence(row: AnyRow, first: Sighting, count: int, at: datetime) -> dict[str, Any]:
     return {
         "incident_id": row.id,
         "episode": row.episode,
@@ -379,7 +402,7 @@ def _evidence(row: Row[Any], first: Sighting, count: int, at: datetime) -> dict[
     }
 
 
-def _page(row: Row[Any], first: Sighting, at: datetime) -> paging.Page:
+def _page(row: AnyRow, first: Sighting, at: datetime) -> paging.Page:
     return paging.Page(
         incident_id=row.id,
         uuid=row.uuid,
@@ -400,8 +423,8 @@ def _reopen(
     session: Session,
     ids: Iterable[int],
     wanted: Mapping[Identity, Sequence[Sighting]],
-    last: Mapping[Identity, Row[Any]],
-    incidents: dict[int, Row[Any]],
+    last: Mapping[Identity, AnyRow],
+    incidents: dict[int, AnyRow],
     *,
     at: datetime,
 ) -> None:
@@ -443,7 +466,7 @@ def _raise_severity(
     session: Session,
     firing: Mapping[Key, Sighting],
     effects: Effects,
-    incidents: Mapping[int, Row[Any]],
+    incidents: Mapping[int, AnyRow],
     *,
     at: datetime,
 ) -> None:
@@ -504,26 +527,8 @@ def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Ef
             )
             .values(firing=False)
         )
-    statement = upsert()(MEMBERS)
-    new = statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=["incident_id", "integration_id", "fingerprint"],
-        set_={
-            "firing": True,
-            "group_key": new.group_key,
-            "summary": new.summary,
-            "severity": new.severity,
-            "labels": new.labels,
-            "annotations": new.annotations,
-            "links": new.links,
-            "starts_at": new.starts_at,
-            "ends_at": None,
-            "last_seen_at": new.last_seen_at,
-            "times_seen": MEMBERS.c.times_seen + new.times_seen,
-        },
-    )
-    session.connection().execute(
-        statement,
+    WRITE_MEMBERS.write(
+        session.connection(),
         [
             {
                 "incident_id": effects.incident_of[key],
@@ -534,9 +539,9 @@ def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Ef
                 "name": sighting.name,
                 "summary": sighting.summary,
                 "severity": sighting.severity,
-                "labels": dict(sighting.labels),
-                "annotations": dict(sighting.annotations),
-                "links": list(sighting.links),
+                "labels": sighting.labels,
+                "annotations": sighting.annotations,
+                "links": sighting.links,
                 "starts_at": sighting.starts_at,
                 "ends_at": None,
                 "first_seen_at": sighting.seen_at,
@@ -562,16 +567,15 @@ def _end_members(session: Session, round_: Round, effects: Effects, *, at: datet
         touched.update(row.incident_id for row in rows)
         effects.ended.update((row.integration_id, row.fingerprint) for row in rows)
         if rows:
-            session.connection().execute(
-                update(MEMBERS)
-                .where(
-                    MEMBERS.c.firing,
-                    MEMBERS.c.integration_id == bindparam("door"),
-                    MEMBERS.c.fingerprint == bindparam("print"),
-                )
-                .values(firing=False, ends_at=bindparam("end")),
+            END_MEMBERS.write(
+                session.connection(),
                 [
-                    {"door": key[0], "print": key[1], "end": round_.over[key]}
+                    {
+                        "integration_id": key[0],
+                        "fingerprint": key[1],
+                        "firing": False,
+                        "ends_at": round_.over[key],
+                    }
                     for key in sorted(effects.ended)
                 ],
             )
@@ -605,16 +609,15 @@ def _recount(session: Session, incident_ids: set[int], *, at: datetime) -> None:
         .where(Member.incident_id.in_(incident_ids))
         .group_by(Member.incident_id)
     ).all()
-    session.connection().execute(
-        update(INCIDENTS)
-        .where(INCIDENTS.c.id == bindparam("which"))
-        .values(
-            member_count=bindparam("members"),
-            firing_count=bindparam("now_firing"),
-            last_alert_at=at,
-        ),
+    COUNT_MEMBERS.write(
+        session.connection(),
         [
-            {"which": row.incident_id, "members": row.members, "now_firing": row.firing}
+            {
+                "id": row.incident_id,
+                "member_count": row.members,
+                "firing_count": row.firing,
+                "last_alert_at": at,
+            }
             for row in sorted(counted, key=lambda row: row.incident_id)
         ],
     )

@@ -14,7 +14,7 @@ from app.core.secrets import installation_id
 from app.incidents.rules import PAGERDUTY_SEVERITY, dedup_key
 from app.incidents.tables import Incident
 from app.integrations.pagerduty import outbox
-from app.integrations.pagerduty.outbox import Draft
+from app.integrations.pagerduty.outbox import Draft, Wiring
 from app.integrations.pagerduty.rules import Action
 from app.registry.tables import Team
 
@@ -105,11 +105,13 @@ def _follow(incident_ids: Sequence[int], action: Action, *, at: datetime) -> Non
 
 
 def retry(incident_id: int, message_id: int, *, at: datetime) -> str:
-    """Put a refused message back in line. Returns who it goes to."""
+    """Put a refused message back in line, by the key its team has now. Returns who it goes to."""
     message = outbox.message(message_id)
     if message is None or message.incident_id != incident_id:
         raise NotFoundError(f"INC-{incident_id} has no such page.")
-    outbox.retry(message_id, at=at)
+    team = db.session.scalars(select(Team).where(Team.name == message.to)).first()
+    wiring = Wiring(team.name, team.routing_key_encrypted, team.region) if team else None
+    outbox.retry(message_id, at=at, wiring=wiring)
     return message.to
 
 

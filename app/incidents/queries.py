@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, or_, select, true
+from sqlalchemy import Select, func, or_, select, true
 from sqlalchemy.orm import joinedload
 
-from app.core.db import db
+from app.core.db import AnyRow, db
 from app.core.errors import NotFoundError, RefusedError
 from app.incidents.rules import State
 from app.incidents.tables import Entry, Evidence, Incident, Member
@@ -56,7 +56,7 @@ def incident(incident_id: int) -> Incident:
     return found
 
 
-def page(wanted: Filter, cursor: str | None = None, size: int = SIZE) -> Page[Row[Any]]:
+def page(wanted: Filter, cursor: str | None = None, size: int = SIZE) -> Page[AnyRow]:
     """A page of the list, newest first."""
     query = _narrowed(_listed(), wanted).order_by(Incident.id.desc()).limit(size + 1)
     if cursor:
@@ -66,7 +66,7 @@ def page(wanted: Filter, cursor: str | None = None, size: int = SIZE) -> Page[Ro
     return page_of(rows, size, key=lambda row: (row.id,))
 
 
-def _listed() -> Select[Any]:
+def _listed() -> Select[*tuple[Any, ...]]:
     return (
         select(
             Incident.id,
@@ -91,7 +91,7 @@ def _listed() -> Select[Any]:
     )
 
 
-def _narrowed(query: Select[Any], wanted: Filter) -> Select[Any]:
+def _narrowed(query: Select[*tuple[Any, ...]], wanted: Filter) -> Select[*tuple[Any, ...]]:
     match wanted.state:
         case "open":
             query = query.where(OPEN)
@@ -143,7 +143,7 @@ def counts(lead_id: int | None) -> dict[str, int]:
     return dict(row._mapping)
 
 
-def in_sidebar() -> Sequence[Row[Any]]:
+def in_sidebar() -> Sequence[AnyRow]:
     """The worst open incidents, for the side of every page."""
     return db.session.execute(
         select(
@@ -238,7 +238,7 @@ def evidence(incident_id: int, episode: int) -> Evidence | None:
     ).first()
 
 
-def seen_before(this: Incident, limit: int = 3) -> Sequence[Row[Any]]:
+def seen_before(this: Incident, limit: int = 3) -> Sequence[AnyRow]:
     """Earlier incidents of the same model and failure mode."""
     if this.model_id is None:
         return []
@@ -306,18 +306,18 @@ def triage_team() -> Team | None:
     return db.session.scalars(select(Team).where(Team.triages == true())).first()
 
 
-def people() -> Sequence[Row[Any]]:
+def people() -> Sequence[AnyRow]:
     """Whom an incident can be handed over to."""
     return db.session.execute(
         select(User.id, User.name).where(User.active).order_by(User.name)
     ).all()
 
 
-def teams() -> Sequence[Row[Any]]:
+def teams() -> Sequence[AnyRow]:
     return db.session.execute(select(Team.id, Team.name, Team.slug).order_by(Team.name)).all()
 
 
-def models() -> Sequence[Row[Any]]:
+def models() -> Sequence[AnyRow]:
     return db.session.execute(
         select(MlModel.id, MlModel.slug).where(MlModel.retired_at.is_(None)).order_by(MlModel.slug)
     ).all()

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, current_app, request, url_for
+from flask import Blueprint, Flask, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.core.clock import now
@@ -194,7 +194,7 @@ def resolve(incident_id: int) -> ResponseReturnValue:
     form = ResolveForm(prefix="resolve-")
 
     def act() -> str:
-        reason, noise = form.reason.data.strip(), form.noise.data
+        reason, noise = (form.reason.data or "").strip(), form.noise.data
         service.resolve(incident_id, reason=reason, noise=noise, **_told(form))
         return f"INC-{incident_id} is resolved."
 
@@ -207,7 +207,7 @@ def reopen(incident_id: int) -> ResponseReturnValue:
     form = ReasonForm(prefix="reopen-")
 
     def act() -> str:
-        service.reopen(incident_id, reason=form.reason.data.strip(), **_told(form))
+        service.reopen(incident_id, reason=(form.reason.data or "").strip(), **_told(form))
         return f"INC-{incident_id} is open again."
 
     return _answer(incident_id, "reopen_form", form, act)
@@ -271,7 +271,7 @@ def add_note(incident_id: int) -> ResponseReturnValue:
     if not form.validate():
         return _again(incident_id, "note_form", form)
     service.add_note(
-        incident_id, form.text.data, key=form.key.data or None, by=current_actor(), at=now()
+        incident_id, form.text.data or "", key=form.key.data or None, by=current_actor(), at=now()
     )
     toast("Your note is in the timeline.")
     return go(url_for("incidents.detail", incident_id=incident_id, _anchor="timeline"))
@@ -316,6 +316,6 @@ def _again(
     return page("incidents/detail.html", status=error.status if error else 422, **context)
 
 
-def register_alert_owners() -> None:
-    """Let the stub page of an alert without a runbook say whose model it comes from."""
-    current_app.extensions["alert_owners"] = queries.alert_owners
+def register(app: Flask) -> None:
+    """Let the page of an alert without a runbook say whose model it comes from."""
+    app.extensions["alert_owners"] = queries.alert_owners

@@ -8,6 +8,7 @@ import hmac
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import insert
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from app.alerts import queries as alerts
 from app.alerts.committer import DELIVERIES, spool_of
 from app.alerts.rules import DeliveryState
 from app.config import settings
@@ -87,31 +89,35 @@ def metrics() -> ResponseReturnValue:
         )
     at = now()
     try:
-        gauges = _patiently("metrics", lambda: _gauges(at))
+        gauges = _ask("metrics", lambda: _gauges(at)).result(timeout=PATIENCE)
     except Exception:
         # What the processes count is worth having even then, and this gauge says what is wrong.
         log.exception("the database gave no readings")
         gauges = []
-    text = exposition(
-        [
-            ("baton_database_up", "Whether the database answered this scrape.", float(bool(gauges))),
-            ("baton_spool_bytes", "Bytes of deliveries that wait on this host's disk.",
-             float(spool_of(current_app).size())),
-        ]
-    )  # fmt: skip
-    return Response(text + _text_of(gauges), content_type="text/plain; version=0.0.4")
+    of_this_host = [
+        ("baton_database_up", "Whether the database answered this scrape.", float(bool(gauges))),
+        ("baton_spool_bytes", "Deliveries that wait on this host's disk.", float(spool_bytes())),
+    ]
+    return Response(exposition(of_this_host) + _text_of(gauges), content_type=CONTENT_TYPE_LATEST)
+
+
+def spool_bytes() -> int:
+    return spool_of(current_app).size()
 
 
 def run_checks(*, at: datetime) -> tuple[Check, ...]:
-    return (
-        _check("inbox", _inbox_takes_a_row, at=at),
-        _check("worker", _worker_cycles, at=at),
-    )
+    # Both at once, so that a database that hangs costs the patience for one.
+    deadline = time.monotonic() + PATIENCE
+    asked = {
+        "inbox": _ask("inbox", lambda: _inbox_takes_a_row(at)),
+        "worker": _ask("worker", lambda: _worker_cycles(at)),
+    }
+    return tuple(_check(name, answer, deadline) for name, answer in asked.items())
 
 
-def _check(name: str, refusal: Callable[[datetime], str], *, at: datetime) -> Check:
+def _check(name: str, answer: Future[str], deadline: float) -> Check:
     try:
-        return Check(name, _patiently(name, lambda: refusal(at)))
+        return Check(name, answer.result(timeout=max(deadline - time.monotonic(), 0)))
     except TimeoutError:
         log.error("health check timed out", extra={"check": name})
         return Check(name, f"The database did not answer within {PATIENCE:g} s.")
@@ -181,24 +187,20 @@ def _gauges(at: datetime) -> list[GaugeMetricFamily]:
     incidents = GaugeMetricFamily("baton_open_incidents", "Open incidents.", labels=["severity"])
     for severity, count in readings.open_incidents().items():
         incidents.add_metric([str(severity)], count)
+    plain = (
+        ("baton_inbox_depth", "Deliveries that wait to be processed.", inbox.depth),
+        ("baton_inbox_oldest_seconds", "Age of the oldest of these.", inbox.oldest),
+        ("baton_dead_letters", "Deliveries that failed for good.", alerts.dead_count()),
+        ("baton_outbox_depth", "Messages that wait to be sent.", outbox.depth),
+        ("baton_outbox_oldest_seconds", "Age of the oldest of these.", outbox.oldest),
+        ("baton_pages_refused", "Refused pages of open incidents.", readings.refused_pages()),
+        ("baton_workers_alive", "Workers seen in the last 10 s.", workers.alive),
+        ("baton_workers_cycled", "Workers with a scheduled job in the last 30 s.", workers.cycled),
+    )
     return [
         incidents,
-        *(
-            GaugeMetricFamily(name, text, value=value)
-            for name, text, value in (
-                ("baton_inbox_depth", "Deliveries that wait to be processed.", inbox.depth),
-                ("baton_inbox_oldest_seconds", "Age of the oldest of these.", inbox.oldest),
-                ("baton_dead_letters", "Deliveries that failed for good.", readings.dead_letters()),
-                ("baton_outbox_depth", "Messages that wait to be sent.", outbox.depth),
-                ("baton_outbox_oldest_seconds", "Age of the oldest of these.", outbox.oldest),
-                ("baton_pages_refused", "Refused pages of incidents that are open.",
-                 readings.refused_pages()),
-                ("baton_workers_alive", "Workers seen in the last 10 s.", workers.alive),
-                ("baton_workers_cycled", "Of these, those that ran a scheduled job in the last "
-                 "30 s.", workers.cycled),
-            )
-        ),
-    ]  # fmt: skip
+        *(GaugeMetricFamily(name, text, value=value) for name, text, value in plain),
+    ]
 
 
 class _Readings:
@@ -213,7 +215,7 @@ class _Readings:
 
 def _text_of(gauges: Iterable[GaugeMetricFamily]) -> bytes:
     registry = CollectorRegistry()
-    registry.register(_Readings(gauges))  # type: ignore[arg-type]
+    registry.register(_Readings(gauges))
     return generate_latest(registry)
 
 
@@ -222,8 +224,8 @@ def _text_of(gauges: Iterable[GaugeMetricFamily]) -> bytes:
 _starting = threading.Lock()
 
 
-def _patiently(name: str, ask: Callable[[], T]) -> T:
-    """The answer, or TimeoutError. Whoever asks the same meanwhile waits for the same answer.
+def _ask(name: str, question: Callable[[], T]) -> Future[T]:
+    """Ask in a thread. Whoever asks the same before it is answered waits for the same answer.
 
     So a database that hangs holds one thread and one connection for each question, not one for
     each time somebody asks.
@@ -235,15 +237,15 @@ def _patiently(name: str, ask: Callable[[], T]) -> T:
         if running is None or running.done():
             running = asked[name] = Future()
             threading.Thread(
-                target=_answer, args=(app, ask, running), name=f"ask-{name}", daemon=True
+                target=_answer, args=(app, question, running), name=f"ask-{name}", daemon=True
             ).start()
-    return running.result(timeout=PATIENCE)
+    return running
 
 
-def _answer(app: Flask, ask: Callable[[], T], running: Future[T]) -> None:
+def _answer(app: Flask, question: Callable[[], T], running: Future[T]) -> None:
     try:
         with app.app_context():
-            found = ask()
+            found = question()
     except BaseException as error:
         running.set_exception(error)
     else:

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, or_, select, tuple_
 from sqlalchemy.sql.functions import coalesce
 
+from app.alerts import queries as alerts
 from app.alerts.rules import DeliveryState
-from app.alerts.tables import Change, Delivery, Integration
+from app.alerts.tables import Change
 from app.core.db import db
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from app.integrations.pagerduty.tables import Message
-from app.overview.readings import OPEN, WAITING, Queue, dead_letters, inbox, refusals
+from app.overview.readings import OPEN, UNRESOLVED, WAITING, refusals
 from app.people.tables import User
 from app.registry.tables import MlModel, Team, TeamMember
 from app.web.pagination import Page, decode_cursor, page_of
@@ -23,9 +24,10 @@ INCIDENTS_SHOWN = 8
 REFUSALS_SHOWN = 3
 MODELS_SHOWN = 25
 CHANGES_SHOWN = 15
-COUNTED = 1_000  # the end of counting what may be endless
 STUCK_AFTER = timedelta(minutes=1)
 CALM = 9  # stands for the severity of a model without an incident, after all others
+
+AnyRow = Row[*tuple[Any, ...]]
 
 ARRIVED = tuple(state for state in DeliveryState if state is not DeliveryState.REFUSED)
 
@@ -65,7 +67,7 @@ def open_incidents(person_id: int) -> OpenIncidents:
     return OpenIncidents(count, mine, {1: one, 2: two, 3: three, 4: four}, *rest)
 
 
-def waiting_incidents(person_id: int) -> Sequence[Row[Any]]:
+def waiting_incidents(person_id: int) -> Sequence[AnyRow]:
     """Incidents that this person leads, and those that nobody has taken on.
 
     Their own and their teams' come first, then the worst. `of` is how many there are in all.
@@ -103,7 +105,7 @@ def waiting_incidents(person_id: int) -> Sequence[Row[Any]]:
     ).all()
 
 
-def refused_pages() -> Sequence[Row[Any]]:
+def refused_pages() -> Sequence[AnyRow]:
     """The newest refusals by PagerDuty that an open incident still suffers from."""
     return db.session.execute(
         refusals()
@@ -123,7 +125,7 @@ def refused_pages() -> Sequence[Row[Any]]:
     ).all()
 
 
-def stuck_pages(*, at: datetime) -> Row[Any] | None:
+def stuck_pages(*, at: datetime) -> AnyRow | None:
     """The oldest message that PagerDuty should have by now. `of` is how many there are."""
     return db.session.execute(
         select(
@@ -144,28 +146,16 @@ def stuck_pages(*, at: datetime) -> Row[Any] | None:
 
 @dataclass(frozen=True, slots=True)
 class Deliveries:
-    last: Row[Any] | None
-    last_hour: int  # up to COUNTED
-    waiting: Queue
-    dead: int
+    last: AnyRow | None
+    counts: alerts.Counts
+    oldest_waits: float  # seconds
 
 
 def deliveries(*, at: datetime) -> Deliveries:
-    last = db.session.execute(
-        select(
-            Delivery.received_at,
-            Delivery.state,
-            Delivery.what,
-            Delivery.source,
-            Integration.name.label("integration_name"),
-        )
-        .outerjoin(Integration, Integration.id == Delivery.integration_id)
-        .order_by(Delivery.id.desc())
-        .limit(1)
-    ).one_or_none()
-    hour = select(Delivery.id).where(Delivery.received_at > at - timedelta(hours=1)).limit(COUNTED)
-    last_hour = db.session.scalar(select(func.count()).select_from(hour.subquery())) or 0
-    return Deliveries(last, last_hour, inbox(at=at), dead_letters())
+    newest = alerts.latest_deliveries(1)
+    return Deliveries(
+        newest[0] if newest else None, alerts.counts(at=at), alerts.readings(at=at).oldest_age
+    )
 
 
 # The fleet
@@ -184,23 +174,9 @@ class FleetCounts:
     mine: int
 
 
-def fleet(wanted: FleetFilter, person_id: int, *, after: str | None = None) -> Page[Row[Any]]:
+def fleet(wanted: FleetFilter, person_id: int, *, after: str | None = None) -> Page[AnyRow]:
     """A page of the models in production, those with the worst incidents first."""
-    of_model = {"partition_by": Incident.model_id}
-    ranked = (
-        select(
-            Incident.model_id,
-            Incident.id,
-            Incident.severity,
-            func.count().over(**of_model).label("open"),
-            func.row_number()
-            .over(**of_model, order_by=(Incident.severity, Incident.id.desc()))
-            .label("place"),
-        )
-        .where(Incident.state.in_(OPEN), Incident.model_id.is_not(None))
-        .subquery()
-    )
-    worst = coalesce(ranked.c.severity, CALM).label("worst")
+    worst = coalesce(_of_open(MlModel.id, func.min(Incident.severity)), CALM).label("worst")
     found = (
         select(
             MlModel.id,
@@ -208,13 +184,9 @@ def fleet(wanted: FleetFilter, person_id: int, *, after: str | None = None) -> P
             MlModel.tier,
             Team.name.label("team_name"),
             Team.slug.label("team_slug"),
-            ranked.c.id.label("incident_id"),
-            ranked.c.severity,
-            coalesce(ranked.c.open, 0).label("open"),
             worst,
         )
         .join(Team, Team.id == MlModel.team_id)
-        .outerjoin(ranked, and_(ranked.c.model_id == MlModel.id, ranked.c.place == 1))
         .where(MlModel.retired_at.is_(None))
         .order_by(worst, MlModel.tier, MlModel.slug)
         .limit(MODELS_SHOWN + 1)
@@ -228,27 +200,34 @@ def fleet(wanted: FleetFilter, person_id: int, *, after: str | None = None) -> P
             )
         )
     if wanted.show == "open":
-        found = found.where(ranked.c.id.is_not(None))
+        found = found.where(worst < CALM)
     elif wanted.show == "mine":
         found = found.where(_is_theirs(person_id))
     if after:
         key = decode_cursor(after, int, int, str)
         found = found.where(tuple_(worst, MlModel.tier, MlModel.slug) > tuple_(*key))
-    rows = db.session.execute(_with_last_alert(found)).all()
+    rows = db.session.execute(_with_incidents(found)).all()
     return page_of(rows, MODELS_SHOWN, key=lambda row: (row.worst, row.tier, row.slug))
 
 
-def _with_last_alert(found: Select[Any]) -> Select[Any]:
-    """Add when each model's last alert came: for the models of one page, not for all that are."""
+def _with_incidents(found: Select[*tuple[Any, ...]]) -> Select[Any]:
+    """Add what each row shows of incidents: for the models of one page, not for all that are."""
     models = found.subquery()
-    last_alert = (
-        select(func.max(Incident.last_alert_at))
-        .where(Incident.model_id == models.c.id)
+    worst_first = select(Incident.id).order_by(Incident.severity, Incident.id.desc()).limit(1)
+    last_alert = select(func.max(Incident.last_alert_at)).where(Incident.model_id == models.c.id)
+    return select(
+        models,
+        worst_first.where(Incident.model_id == models.c.id, UNRESOLVED)
         .scalar_subquery()
-    )
-    return select(models, last_alert.label("last_alert_at")).order_by(
-        models.c.worst, models.c.tier, models.c.slug
-    )
+        .label("incident_id"),
+        _of_open(models.c.id, func.count()).label("open"),
+        last_alert.scalar_subquery().label("last_alert_at"),
+    ).order_by(models.c.worst, models.c.tier, models.c.slug)
+
+
+def _of_open(model_id: Any, what: ColumnElement[Any]) -> ScalarSelect[Any]:
+    """Something about the open incidents of a model. Found by the index that keeps them unique."""
+    return select(what).where(Incident.model_id == model_id, UNRESOLVED).scalar_subquery()
 
 
 def fleet_counts(person_id: int) -> FleetCounts:
@@ -279,7 +258,7 @@ def _teams_of(person_id: int) -> Select[int]:
 # Changes
 
 
-def changes(*, at: datetime) -> Sequence[Row[Any]]:
+def changes(*, at: datetime) -> Sequence[AnyRow]:
     """What senders told of in the last 24 hours, newest first. `of` is how many there are."""
     lately = Change.at > at - timedelta(days=1)
     return db.session.execute(

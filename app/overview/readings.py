@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import Select, func, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
-from app.alerts.rules import DeliveryState
-from app.alerts.tables import Delivery
+from app.alerts import queries as alerts
 from app.core.db import db
 from app.core.jobs import Worker
 from app.incidents.rules import State
@@ -20,6 +19,7 @@ OPEN = tuple(state for state in State if state is not State.RESOLVED)
 SEVERITIES = (1, 2, 3, 4)
 
 # Written out, because SQLite uses a partial index only for a condition that it can compare.
+UNRESOLVED = Incident.state != literal_column("'resolved'")
 WAITING = Message.state == literal_column("'waiting'")
 REFUSED = Message.state == literal_column("'refused'")
 
@@ -44,27 +44,8 @@ class Workers:
 
 def inbox(*, at: datetime) -> Queue:
     """Deliveries that are committed and not processed."""
-    # One look into the index for each state, however many wait.
-    first = [
-        select(func.min(Delivery.id)).where(Delivery.state == state).scalar_subquery()
-        for state in (DeliveryState.RECEIVED, DeliveryState.RETRYING)
-    ]
-    waiting = Delivery.state.in_((DeliveryState.RECEIVED, DeliveryState.RETRYING))
-    depth, oldest = db.session.execute(
-        select(
-            select(func.count()).select_from(Delivery).where(waiting).scalar_subquery(),
-            select(func.min(Delivery.received_at))
-            .where(or_(*(Delivery.id == one for one in first)))
-            .scalar_subquery(),
-        )
-    ).one()
-    return Queue(depth, _age(oldest, at))
-
-
-def dead_letters() -> int:
-    """Deliveries that wait for a person to replay them."""
-    dead = select(func.count()).where(Delivery.state == DeliveryState.DEAD)
-    return db.session.scalar(dead) or 0
+    found = alerts.readings(at=at)
+    return Queue(found.waiting, found.oldest_age)
 
 
 def outbox(*, at: datetime) -> Queue:
@@ -107,7 +88,7 @@ def open_incidents() -> dict[int, int]:
         .where(Incident.state.in_(OPEN))
         .group_by(Incident.severity)
     )
-    return dict.fromkeys(SEVERITIES, 0) | {severity: count for severity, count in found}
+    return dict.fromkeys(SEVERITIES, 0) | {row[0]: row[1] for row in found}
 
 
 def workers(*, at: datetime) -> Workers:

@@ -31,6 +31,12 @@ def what_is_open(count: int, mine: int) -> str:
     return f"{sentence}; you lead {in_words(mine)} of them."
 
 
+def what_is_left(steps: int) -> str:
+    """The same while Baton is being set up and nothing is open."""
+    left = "One step is" if steps == 1 else f"{in_words(steps).capitalize()} steps are"
+    return f"Nothing needs you yet. {left} left until alerts come in and people are paged."
+
+
 NAMED = 2  # teams
 
 
@@ -44,11 +50,13 @@ def where_pages_go(unconnected: Sequence[str], teams: int) -> str | None:
     if not unconnected:
         return None
     if len(unconnected) == teams:
-        return "Pages go to the sandbox pager: no team is connected to PagerDuty, so nobody is woken."
+        return (
+            "Pages go to the sandbox pager: no team is connected to PagerDuty, so nobody is woken."
+        )
     if len(unconnected) == 1:
         return f"Pages of {unconnected[0]} go to the sandbox pager, so nobody is woken."
     named, rest = list(unconnected[:NAMED]), len(unconnected) - NAMED
     if rest > 0:
-        named[1:] = [*named[1:], f"{in_words(rest)} more {'team' if rest == 1 else 'teams'}"]
+        named.append(f"{in_words(rest)} more {'team' if rest == 1 else 'teams'}")
     listed = f"{', '.join(named[:-1])} and {named[-1]}"
     return f"Pages of {listed} go to the sandbox pager, so nobody is woken."

@@ -85,17 +85,19 @@ def commands(words: Sequence[str] = ()) -> list[Hit]:
         Hit(command.icon, command.label, url_for(command.endpoint))
         for command in COMMANDS
         if may_open(command.endpoint)
-        and all(word.lower() in f"{command.label} {command.also}".lower() for word in words)
+        and all(_begins(word, f"{command.label} {command.also}") for word in words)
     ]
+
+
+def _begins(word: str, text: str) -> bool:
+    return any(one.startswith(word.lower()) for one in text.lower().split())
 
 
 def _incidents(words: list[str]) -> list[Hit]:
     number = _number(words)
     title = _holds_all(words, Incident.title)
     rows = db.session.execute(
-        select(
-            Incident.id, Incident.title, Incident.severity, Incident.state, MlModel.slug
-        )
+        select(Incident.id, Incident.title, Incident.severity, Incident.state, MlModel.slug)
         .outerjoin(MlModel, MlModel.id == Incident.model_id)
         .where(title if number is None else or_(Incident.id == number, title))
         .order_by(
@@ -127,9 +129,7 @@ def _models(words: list[str]) -> list[Hit]:
         select(MlModel.slug, MlModel.tier, MlModel.retired_at, Team.name)
         .join(Team, Team.id == MlModel.team_id)
         .where(_holds_all(words, MlModel.slug, MlModel.purpose))
-        .order_by(
-            MlModel.retired_at.is_not(None), *_best_first(MlModel.slug, words), MlModel.slug
-        )
+        .order_by(MlModel.retired_at.is_not(None), *_best_first(MlModel.slug, words), MlModel.slug)
         .limit(MOST)
     )
     return [
@@ -148,9 +148,7 @@ def _runbooks(words: list[str]) -> list[Hit]:
         select(Runbook.slug, Runbook.title, Runbook.retired_at, RunbookVersion.number)
         .outerjoin(RunbookVersion, RunbookVersion.id == Runbook.published_id)
         .where(_holds_all(words, Runbook.title, Runbook.slug))
-        .order_by(
-            Runbook.retired_at.is_not(None), *_best_first(Runbook.title, words), Runbook.slug
-        )
+        .order_by(Runbook.retired_at.is_not(None), *_best_first(Runbook.title, words), Runbook.slug)
         .limit(MOST)
     )
     return [

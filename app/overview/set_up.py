@@ -1,33 +1,41 @@
 """How far the first run has come. What is done is read from what is there: nothing is kept of it."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
 from app.alerts.rules import DeliveryState
+from app.alerts.sources import SOURCES
+from app.alerts.sources.base import Source
 from app.alerts.tables import Delivery, Integration
+from app.alerts.trial import NAME as TEST_NAME
+from app.alerts.trial import TRIALS
+from app.alerts.views import DOORS
+from app.config import settings
 from app.core.db import db
+from app.incidents.rules import mode_from_name
 from app.incidents.tables import Incident
-from app.overview.queries import ARRIVED, COUNTED
+from app.overview.queries import ARRIVED, AnyRow
+from app.overview.rules import at_most
 from app.registry.tables import Team
 
 STEPS = 3
+FIRST_SOURCE = "alertmanager"
+COUNTED = 100  # deliveries; more prove no more
 
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
     """The three steps. Each has what was done; None while it is to do."""
 
-    key: Row[Any] | None  # the newest open integration
-    delivery: Row[Any] | None  # the first that arrived
-    connected: Row[Any] | None  # a team with a key for PagerDuty
+    key: AnyRow | None  # the newest open integration
+    delivery: AnyRow | None  # the first that arrived
+    connected: AnyRow | None  # a team with a key for PagerDuty
     arrived: int  # deliveries so far, up to COUNTED
-    refused: Row[Any] | None  # the newest refusal, while nothing has arrived
-    team: Row[Any] | None  # whom to connect next
-    has_incident: bool
+    refused: AnyRow | None  # the newest refusal, while nothing has arrived
+    team: AnyRow | None  # whom to connect next
+    has_incident: bool  # a real one, not that of a test
 
     @property
     def done(self) -> int:
@@ -40,6 +48,26 @@ class SetUp:
         return next((number for number, step in enumerate(steps, 1) if step is None), STEPS)
 
     @property
+    def can_test(self) -> bool:
+        """Whether Baton knows what the sender behind the newest key would say."""
+        return self.key is not None and self.key.source in TRIALS
+
+    @property
+    def sender(self) -> Source:
+        """Whose configuration is shown: the newest key's."""
+        return SOURCES[self.key.source if self.key else FIRST_SOURCE]
+
+    @property
+    def receiver(self) -> str:
+        """What its configuration needs, to send to us."""
+        path = DOORS.get(self.sender.name, f"/in/{self.sender.name}")
+        return self.sender.receiver_example(f"{settings().url}{path}")
+
+    @property
+    def arrived_in_words(self) -> str:
+        return at_most(self.arrived, COUNTED)
+
+    @property
     def small(self) -> bool:
         """Whether real work has begun, so that the set-up must not stand in its way."""
         return self.has_incident and self.key is not None and self.delivery is not None
@@ -50,8 +78,9 @@ def so_far() -> SetUp | None:
     open_door = select(Integration.id).where(Integration.closed_at.is_(None))
     arrived = select(Delivery.id).where(Delivery.state.in_(ARRIVED))
     connected = select(Team.id).where(Team.routing_key_encrypted.is_not(None))
+    real = select(Incident.id).where(Incident.failure_mode != mode_from_name(TEST_NAME))
     row = db.session.execute(
-        select(open_door.exists(), arrived.exists(), connected.exists(), select(Incident.id).exists())
+        select(open_door.exists(), arrived.exists(), connected.exists(), real.exists())
     ).one()
     if all(row[:STEPS]):
         return None
@@ -66,7 +95,7 @@ def so_far() -> SetUp | None:
     )
 
 
-def _newest_key() -> Row[Any] | None:
+def _newest_key() -> AnyRow | None:
     return db.session.execute(
         select(
             Integration.id,
@@ -82,13 +111,14 @@ def _newest_key() -> Row[Any] | None:
     ).one_or_none()
 
 
-def _first_delivery() -> Row[Any] | None:
+def _first_delivery() -> AnyRow | None:
     first = aliased(Delivery)
     return db.session.execute(
         select(Delivery.received_at, Delivery.what, Delivery.state, Integration.name)
         .outerjoin(Integration, Integration.id == Delivery.integration_id)
         .where(
-            Delivery.id == select(func.min(first.id)).where(first.state.in_(ARRIVED)).scalar_subquery()
+            Delivery.id
+            == select(func.min(first.id)).where(first.state.in_(ARRIVED)).scalar_subquery()
         )
     ).one_or_none()
 
@@ -98,7 +128,7 @@ def _count_arrived() -> int:
     return db.session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
-def _newest_refusal() -> Row[Any] | None:
+def _newest_refusal() -> AnyRow | None:
     return db.session.execute(
         select(Delivery.received_at, Delivery.why)
         .where(Delivery.state == DeliveryState.REFUSED)
@@ -107,7 +137,7 @@ def _newest_refusal() -> Row[Any] | None:
     ).one_or_none()
 
 
-def _team(*, connected: bool) -> Row[Any] | None:
+def _team(*, connected: bool) -> AnyRow | None:
     key = Team.routing_key_encrypted
     return db.session.execute(
         select(Team.id, Team.slug, Team.name, Team.routing_key_last_four)

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Flask, current_app, request, url_for
+from flask import Blueprint, current_app, request, url_for
 from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.alerts import queries as alerts
 from app.config import settings as configured
 from app.core.clock import now as clock_now
 from app.core.db import is_sqlite
-from app.core.errors import NotFoundError
 from app.overview import operations, queries, readings, set_up
 from app.overview.queries import FleetFilter
-from app.overview.rules import at_most, what_is_open, where_pages_go
+from app.overview.rules import what_is_left, what_is_open, where_pages_go
 from app.overview.sandbox import pages_received
 from app.overview.search import LONGEST, commands, search
-from app.people.access import current_person, person_if_any, requires
+from app.people.access import current_person, may_open, person_if_any, requires
 from app.people.rules import Role
 from app.web.parts import is_htmx, live, page
 
@@ -62,18 +62,20 @@ def _urgent(at: datetime) -> dict[str, Any]:
     person = current_person()
     maintains = person.role.covers(Role.MAINTAINER)
     found = queries.open_incidents(person.id)
+    steps = set_up.so_far() if maintains else None
     return {
         "me": person,
         "may_respond": person.role.covers(Role.RESPONDER),
         "found": found,
-        "summary": what_is_open(found.count, found.mine),
+        "summary": what_is_left(set_up.STEPS - steps.done)
+        if steps and not (steps.small or found.count)
+        else what_is_open(found.count, found.mine),
         "incidents": queries.waiting_incidents(person.id),
         "refused": queries.refused_pages(),
         "stuck": queries.stuck_pages(at=at),
-        "dead": readings.dead_letters() if maintains else 0,
+        "dead": alerts.dead_count() if maintains else 0,
         "workers": readings.workers(at=at),
-        "set_up": set_up.so_far() if maintains else None,
-        "address": configured().url,
+        "set_up": steps,
     }
 
 
@@ -94,7 +96,6 @@ def _lately(at: datetime) -> dict[str, Any]:
     return {
         "changes": queries.changes(at=at),
         "deliveries": queries.deliveries(at=at),
-        "counted": lambda count: at_most(count, queries.COUNTED),
     }
 
 
@@ -173,11 +174,13 @@ class Notice:
     """Where pages go, as it was a moment ago: every page asks, and it changes once in months."""
 
     sentence: str | None = None
+    teams: int = 0
     read_at: float = float("-inf")
 
     def read(self) -> str | None:
         if time.monotonic() - self.read_at > REMEMBERED:
-            self.sentence = where_pages_go(*queries.unconnected_teams())
+            unconnected, self.teams = queries.unconnected_teams()
+            self.sentence = where_pages_go(unconnected, self.teams)
             self.read_at = time.monotonic()
         return self.sentence
 
@@ -187,9 +190,8 @@ class Notice:
 
 @bp.record_once
 def _remember_notice(state: BlueprintSetupState) -> None:
-    app: Flask = state.app
-    notice = app.extensions["sandbox_notice"] = Notice()
-    app.extensions.setdefault("forget", []).append(notice.forget)
+    notice = state.app.extensions["sandbox_notice"] = Notice()
+    state.app.extensions.setdefault("forget", []).append(notice.forget)
 
 
 @bp.app_context_processor
@@ -198,17 +200,23 @@ def on_every_page() -> dict[str, Any]:
     try:
         if is_htmx() or person_if_any() is None:
             return {}
-        sentence = current_app.extensions["sandbox_notice"].read()
+        notice = current_app.extensions["sandbox_notice"]
+        sentence = notice.read()
         incidents, models = queries.menu_counts()
     except SQLAlchemyError:
         return {}
     return {
-        "sandbox_notice": sentence and _with_link(sentence),
+        "sandbox_notice": sentence and _with_link(sentence, notice.teams),
         "nav_counts": {"incidents.index": incidents, "registry.models": models},
     }
 
 
-def _with_link(sentence: str) -> Markup:
-    return Markup('{} <a href="{}">What it received</a>').format(
-        sentence, url_for("overview.sandbox_pager")
-    )
+def _with_link(sentence: str, teams: int) -> Markup:
+    """The sentence, and where to go on."""
+    if teams:
+        words, url = "What it received", url_for("overview.sandbox_pager")
+    elif may_open("registry.new_team"):
+        words, url = "Add a team", url_for("registry.new_team")
+    else:
+        return escape(sentence)
+    return Markup('{} <a href="{}">{}</a>').format(sentence, url, words)

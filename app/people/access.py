@@ -53,7 +53,7 @@ class Access:
 
 ANYONE = Access()
 
-NO_TOKEN = "Send an API token: Authorization: Bearer bt_…"
+HOW_TO_ASK = "Send an API token: Authorization: Bearer bt_…"
 # Views that belong to no feature, and who may use them.
 OTHERS = ("static", "openapi.doc_url", "web_development.specimen")
 
@@ -110,7 +110,7 @@ def current_token() -> TokenInUse:
     """The API token that this request came with."""
     token: TokenInUse | None = g.get("token_in_use")
     if token is None:
-        raise NotSignedInError(NO_TOKEN)
+        raise NotSignedInError(HOW_TO_ASK)
     return token
 
 
@@ -130,7 +130,7 @@ def may_open(endpoint: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn(UserMixin):  # type: ignore[misc]
+class SignedIn(UserMixin):
     """What Flask-Login knows of a person. Raising the epoch ends all sessions that hold it."""
 
     user: User
@@ -201,7 +201,7 @@ def _let_token_in(scope: str | None) -> None:
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret:
         _challenge('Bearer realm="Baton"')
-        raise NotSignedInError(NO_TOKEN)
+        raise NotSignedInError(HOW_TO_ASK)
     try:
         token = tokens.check(secret.strip(), at=now())
     except NotSignedInError:

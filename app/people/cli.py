@@ -39,7 +39,9 @@ def in_plain_words(command: Command) -> Command:
 @user.command("add")
 @click.argument("email")
 @click.option("--name", default="", help="How pages call this person. Default: the email address.")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default=Role.RESPONDER)
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), default=Role.RESPONDER.value
+)
 @click.option("--password-stdin", is_flag=True, help="Read a password from standard input.")
 @in_plain_words
 def add_user(email: str, name: str, role: str, password_stdin: bool) -> None:

@@ -14,7 +14,8 @@ from wtforms import (
     SelectMultipleField,
     StringField,
 )
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.validators import DataRequired, InputRequired, Length, ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.people.rules import (
@@ -33,7 +34,7 @@ NEVER = "never"
 
 
 def is_email(_form: FlaskForm, field: Field) -> None:
-    if why := refusal_of_email((field.data or "").strip()):
+    if why := refusal_of_email(text(field)):
         raise ValidationError(why)
 
 
@@ -48,7 +49,8 @@ def is_repeated(form: FlaskForm, field: Field) -> None:
 
 
 def text(field: Field) -> str:
-    return (field.data or "").strip()
+    # PostgreSQL holds no NUL in its text.
+    return (field.data or "").replace("\0", "").strip()
 
 
 class SignInForm(FlaskForm):
@@ -61,7 +63,7 @@ class SignInForm(FlaskForm):
 
 class WelcomeForm(FlaskForm):
     email = EmailField("Work email", [is_email])
-    name = StringField("Your name", [InputRequired("What colleagues call you."), Length(max=120)])
+    name = StringField("Your name", [DataRequired("What colleagues call you."), Length(max=120)])
     password = PasswordField(
         "Password",
         [InputRequired("Choose a password."), is_good_password],
@@ -79,7 +81,7 @@ class WelcomeForm(FlaskForm):
 
 
 class ProfileForm(FlaskForm):
-    name = StringField("Name", [InputRequired("What colleagues call you."), Length(max=120)])
+    name = StringField("Name", [DataRequired("What colleagues call you."), Length(max=120)])
     time_zone = SelectField("Time zone", description="Every page shows its times in this zone.")
     single_keys = BooleanField(
         "Single keys work as shortcuts", description="Without them, Ctrl+K still opens the search."
@@ -88,7 +90,7 @@ class ProfileForm(FlaskForm):
 
     def offer_zones(self, current: str) -> None:
         known = {zone for zone in available_timezones() if "/" in zone and zone[:4] != "Etc/"}
-        self.time_zone.choices = [(zone, zone) for zone in sorted(known | {"UTC", current})]
+        self.time_zone.choices = [SelectChoice(zone) for zone in sorted(known | {"UTC", current})]
 
     def as_profile(self) -> Profile:
         return Profile(
@@ -114,12 +116,12 @@ class PasswordForm(FlaskForm):
 
 
 class InviteForm(FlaskForm):
-    email = EmailField("Work email", [InputRequired("Whom to invite?"), is_email])
-    name = StringField("Name", [InputRequired("What colleagues call them."), Length(max=120)])
+    email = EmailField("Work email", [DataRequired("Whom to invite?"), is_email])
+    name = StringField("Name", [DataRequired("What colleagues call them."), Length(max=120)])
     role = SelectField(
         "Role",
-        choices=[(role.value, role.value.capitalize()) for role in Role],
-        default=Role.RESPONDER,
+        choices=[SelectChoice(role.value, role.value.capitalize()) for role in Role],
+        default=Role.RESPONDER.value,
     )
 
     def as_invitation(self) -> Invitation:
@@ -134,7 +136,7 @@ class ScopeCheckboxesField(SelectMultipleField):
 class TokenForm(FlaskForm):
     name = StringField(
         "Name",
-        [InputRequired("What will use it?"), Length(max=120)],
+        [DataRequired("What will use it?"), Length(max=120)],
         description="What uses it, as in CI deploys. The audit log shows this name.",
     )
     scopes = ScopeCheckboxesField("Scopes")
@@ -142,10 +144,11 @@ class TokenForm(FlaskForm):
 
     def offer(self, role: Role) -> None:
         """Offer what a person of this role may grant."""
-        self.scopes.choices = [(scope, scope) for scope in SCOPES if role.covers(SCOPES[scope])]
-        self.days.choices = [(str(days), f"In {days} days") for days in TOKEN_DAYS]
-        if role is Role.ADMINISTRATOR:
-            self.days.choices.append((NEVER, "Never"))
+        scopes = [scope for scope, needed in SCOPES.items() if role.covers(needed)]
+        self.scopes.choices = [SelectChoice(scope) for scope in scopes]
+        days = [SelectChoice(str(days), f"In {days} days") for days in TOKEN_DAYS]
+        never = [SelectChoice(NEVER, "Never")] if role is Role.ADMINISTRATOR else []
+        self.days.choices = days + never
 
     def as_wish(self) -> TokenWish:
         days = None if self.days.data == NEVER else int(self.days.data)

@@ -215,21 +215,23 @@ class FieldChange:
 
 def field_changes(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[FieldChange]:
     """What changed, field by field, as people read it."""
-    fields = list(dict.fromkeys([*(before or {}), *(after or {})]))
-    return [
+    before, after = before or {}, after or {}
+    changes = [
         FieldChange(
-            field.replace("_", " "),
-            _readable((before or {}).get(field)),
-            _readable((after or {}).get(field)),
+            field.replace("_", " "), _readable(before.get(field)), _readable(after.get(field))
         )
-        for field in fields
+        for field in dict.fromkeys([*before, *after])
     ]
+    return [one for one in changes if one.before is not None or one.after is not None]
+
+
+MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)\S*\+00:00")
 
 
 def _readable(value: Any) -> str | None:
+    if value in (None, "", [], {}):
+        return None
     match value:
-        case None | "" | [] | {}:
-            return None
         case bool():
             return "yes" if value else "no"
         case dict():
@@ -238,4 +240,4 @@ def _readable(value: Any) -> str | None:
             )
         case list():
             return ", ".join(_readable(held) or "nothing" for held in value)
-    return str(value)
+    return MOMENT.sub(r"\1 \2 UTC", str(value))

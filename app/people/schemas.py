@@ -1,14 +1,17 @@
 """What the API takes and gives."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.people.rules import Role
 from app.people.tables import AuditEntry, User
 from app.people.tokens import TokenInUse
 from app.web.pagination import SIZE
+
+# PostgreSQL holds no NUL in its text.
+Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00]*$")]
 
 
 class Request(BaseModel):
@@ -21,13 +24,13 @@ class PageQuery(Request):
 
 
 class PeopleQuery(PageQuery):
-    search: str = Field("", max_length=120, description="Part of a name or an email address.")
+    search: Text = Field("", max_length=120, description="Part of a name or an email address.")
 
 
 class AuditQuery(PageQuery):
-    who: str = Field("", max_length=120, description="Part of the name of whoever acted.")
-    what: str = Field("", max_length=120, description="Part of the name of the target, or action.")
-    kind: str = Field("", max_length=40, description="The kind of target, as in team.")
+    who: Text = Field("", max_length=120, description="Part of the name of whoever acted.")
+    what: Text = Field("", max_length=120, description="Part of the name of the target, or action.")
+    kind: Text = Field("", max_length=40, description="The kind of target, as in team.")
 
 
 class Person(BaseModel):

@@ -144,7 +144,8 @@ def _add(
         )
         session.add(user)
         session.flush()
-        _record(action, user, before=None, by=by, at=at)
+        made = {"email": user.email, "name": user.name, "role": user.role}
+        _record(action, user, after=made, by=by, at=at)
     return user
 
 
@@ -242,7 +243,7 @@ def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
         user.signed_in_at = at
         session.flush()
         _forget_tries(email)
-        _record("person.password", user, before=before, by=acting(user), at=at)
+        _record("person.password", user, before=before, after=_state(user), by=acting(user), at=at)
     return user
 
 
@@ -256,7 +257,7 @@ def change_role(user_id: int, role: Role, *, version: int, by: Actor, at: dateti
             _keep_an_administrator(user)
         before = _state(user)
         user.role = role
-        _record("person.role", user, before=before, by=by, at=at)
+        _record("person.role", user, before=before, after=_state(user), by=by, at=at)
     return user
 
 
@@ -273,7 +274,7 @@ def deactivate(
         user.epoch += 1
         _void_links(user)
         revoked = tokens.revoke_all_made_by(user.id, by=by, at=at) if revoke_tokens else 0
-        _record("person.deactivate", user, before=before, by=by, at=at)
+        _record("person.deactivate", user, before=before, after=_state(user), by=by, at=at)
     return user, revoked
 
 
@@ -282,7 +283,7 @@ def activate(user_id: int, *, version: int, by: Actor, at: datetime) -> User:
         user = _as_seen(user_id, version)
         before = _state(user)
         user.active = True
-        _record("person.activate", user, before=before, by=by, at=at)
+        _record("person.activate", user, before=before, after=_state(user), by=by, at=at)
     return user
 
 
@@ -309,7 +310,7 @@ def update_profile(user_id: int, profile: Profile, *, version: int, at: datetime
         user.name = profile.name
         user.time_zone = profile.time_zone
         user.single_keys = profile.single_keys
-        _record("person.profile", user, before=before, by=acting(user), at=at)
+        _record("person.profile", user, before=before, after=_state(user), by=acting(user), at=at)
     return user
 
 
@@ -361,16 +362,23 @@ def _state(user: User) -> dict[str, Any]:
 
 
 def _record(
-    action: str, user: User, *, before: dict[str, Any] | None = None, by: Actor, at: datetime
+    action: str,
+    user: User,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    by: Actor,
+    at: datetime,
 ) -> None:
-    made = action in {"person.add", "person.invite"}
+    if before is not None and before == after and action != "person.password":
+        return  # saved as it was
     audit.record(
         action,
         target_kind="person",
         target_id=user.id,
         target_name=user.name,
         before=before,
-        after=_state(user) if made or before is not None else None,
+        after=after,
         by=by,
         at=at,
     )

@@ -1,11 +1,19 @@
 """Signing in, one's own profile, and the settings about people, tokens and the audit trail."""
 
+from datetime import timedelta
+
 from flask import Blueprint, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.config import settings as the_settings
 from app.core.clock import now
-from app.core.errors import BatonError, ConflictError, NotFoundError, RefusedError, TooManyTriesError
+from app.core.errors import (
+    BatonError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    TooManyTriesError,
+)
 from app.people import queries, service, tokens
 from app.people.access import (
     begin_session,
@@ -24,6 +32,7 @@ from app.people.forms import (
     SignInForm,
     TokenForm,
     WelcomeForm,
+    text,
 )
 from app.people.queries import AuditFilter
 from app.people.rules import (
@@ -39,12 +48,15 @@ from app.web.toast import toast
 
 bp = Blueprint("people", __name__, template_folder="templates")
 
+ENDS_SOON = timedelta(days=14)  # a token's owner should make a new one
+
 # The tabs of the settings, in their order. One whose page does not exist is not shown.
 SETTINGS = (
     ("General", "overview.settings"),
     ("People", "people.people"),
     ("API tokens", "people.tokens"),
     ("Integrations", "alerts.integrations"),
+    ("Sandbox pager", "overview.sandbox_pager"),
     ("Audit log", "people.audit_log"),
 )
 
@@ -70,7 +82,7 @@ def sign_in() -> ResponseReturnValue:
     if form.validate_on_submit():
         try:
             person = service.sign_in(
-                form.email.data or "",
+                text(form.email),
                 form.password.data or "",
                 address=request.remote_addr or "",
                 at=now(),
@@ -109,6 +121,7 @@ def sign_out() -> ResponseReturnValue:
 @public
 def welcome_link(secret: str) -> ResponseReturnValue:
     """Take the secret out of the address at once: no history, log or referrer need hold it."""
+    request.path = "/welcome/…"  # the log writes it down
     link = service.open_link(secret, at=now())
     session["welcome"] = link.id
     response = redirect(url_for("people.welcome"), 303)
@@ -242,7 +255,7 @@ def settings() -> ResponseReturnValue:
 @bp.get("/settings/people")
 @requires(Role.ADMINISTRATOR)
 def people() -> ResponseReturnValue:
-    search = request.args.get("search", "").strip()
+    search = _asked("search")
     return page(
         "people/people.html",
         people=queries.people(search, cursor=request.args.get("cursor", "")),
@@ -341,7 +354,8 @@ def new_link(user_id: int) -> ResponseReturnValue:
 @bp.get("/settings/tokens", endpoint="tokens")
 @requires(Role.MAINTAINER)
 def list_tokens() -> ResponseReturnValue:
-    return page("people/tokens.html", tokens=queries.tokens(), at=now())
+    at = now()
+    return page("people/tokens.html", tokens=queries.tokens(), at=at, soon=at + ENDS_SOON)
 
 
 @bp.route("/settings/tokens/new", methods=["GET", "POST"])
@@ -384,11 +398,7 @@ def revoke_token(token_id: int) -> ResponseReturnValue:
 @bp.get("/settings/audit")
 @requires(Role.ADMINISTRATOR)
 def audit_log() -> ResponseReturnValue:
-    wanted = AuditFilter(
-        who=request.args.get("who", "").strip(),
-        what=request.args.get("what", "").strip(),
-        kind=request.args.get("kind", "").strip(),
-    )
+    wanted = AuditFilter(who=_asked("who"), what=_asked("what"), kind=_asked("kind"))
     return page(
         "people/audit_log.html",
         entries=queries.audit_entries(wanted, cursor=request.args.get("cursor", "")),
@@ -398,6 +408,11 @@ def audit_log() -> ResponseReturnValue:
         first_page="cursor" not in request.args,
         at=now(),
     )
+
+
+def _asked(name: str) -> str:
+    """What the address asks for, without the NUL that PostgreSQL can't hold."""
+    return request.args.get(name, "").replace("\0", "").strip()[:120]
 
 
 def _version(said: str | None) -> int:

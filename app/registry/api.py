@@ -6,7 +6,7 @@ from flask import request
 from flask_openapi3 import APIBlueprint, RawModel, Tag
 
 from app.core.clock import now
-from app.core.errors import BadRequestError, ConflictError
+from app.core.errors import BadRequestError, ConflictError, RefusedError
 from app.people.access import allows, current_actor
 from app.registry import imports, queries, service
 from app.registry.drafts import PagerDraft
@@ -192,7 +192,7 @@ def import_registry(query: ImportQuery, raw: RegistryFileBody) -> dict[str, Any]
     if query.dry_run:
         return ImportOut.of(imports.plan_import(file, problems)).model_dump(mode="json")
     if problems:
-        raise BadRequestError(" ".join(problems[:5]))
+        raise RefusedError(" ".join(problems[:5]))
     done = imports.import_file(file, by=current_actor(), at=now())
     return ImportOut.of(done).model_dump(mode="json")
 

@@ -101,8 +101,13 @@ def differences(
     for each in fields(after):
         was, is_now = _said(getattr(before, each.name, None)), _said(getattr(after, each.name))
         if was != is_now:
-            found.append(FieldChange(LABELS[each.name], was, is_now))
+            found.append(FieldChange(label(after, each.name), was, is_now))
     return found
+
+
+def label(draft: ModelDraft | TeamDraft, field: str) -> str:
+    # A team has a name beside its address; what people call a model is its address.
+    return "Name" if field == "slug" and isinstance(draft, ModelDraft) else LABELS[field]
 
 
 def _said(value: object) -> str:

@@ -141,20 +141,21 @@ class TeamForm(VersionedForm):
     )
     slug = StringField(
         "Address",
-        [Optional(), obeys(rules.slug_refusal)],
         filters=[stripped],
         description="The end of the team’s address here. Left empty, it is made of the name.",
     )
     chat_url = StringField(
         "Chat link",
         [Length(max=500), obeys(rules.text_refusal), obeys(rules.chat_url_refusal)],
-        description="Where the team talks. Incidents link to it.",
+        description="Where the team talks.",
     )
     triages = BooleanField("Takes the incidents that no model claims")
     members = PeopleCheckboxesField("Members")
 
     def validate_slug(self, field: Field) -> None:
-        if not text(field) and rules.slug_refusal(rules.slug_from(text(self.name))):
+        if text(field):
+            obeys(rules.slug_refusal)(self, field)
+        elif text(self.name) and rules.slug_refusal(rules.slug_from(text(self.name))):
             raise ValidationError("No address can be made of the name. Write one.")
 
     def offer(self, people: list[Choice], now: TeamDraft | None) -> None:
@@ -190,7 +191,7 @@ class PagerForm(VersionedForm):
         "Service id",
         [obeys(rules.service_id_refusal)],
         filters=[stripped],
-        description="As in PABC123. With it, incidents link to the service in PagerDuty.",
+        description="As in PABC123. By it, people find the service in PagerDuty.",
     )
 
     def validate_remove_key(self, field: Field) -> None:

@@ -84,10 +84,10 @@ def import_file(file: RegistryFile, *, seen: str | None = None, by: Actor, at: d
             elif team.before != team.draft:
                 slug, seen_version = team.before.slug, team.version
                 service.edit_team(slug, team.draft, seen_version=seen_version, by=by, at=at)
+        new = [step.draft for step in plan.models if step.before is None]
+        service.create_models(new, by=by, at=at)
         for model in plan.models:
-            if model.before is None:
-                service.create_model(model.draft, by=by, at=at)
-            elif model.before != model.draft:
+            if model.before is not None and model.before != model.draft:
                 slug, seen_version = model.before.slug, model.version
                 service.edit_model(slug, model.draft, seen_version=seen_version, by=by, at=at)
     return plan

@@ -259,13 +259,13 @@ def team_names() -> dict[int, str]:
     return {row.id: row.name for row in db.session.execute(select(Team.id, Team.name))}
 
 
-def models_of_team(team_id: int) -> Sequence[MlModel]:
-    """All models the team owns, those in production first."""
-    return db.session.scalars(
-        select(MlModel)
-        .where(MlModel.team_id == team_id)
-        .order_by(MlModel.retired_at.is_not(None), MlModel.tier, MlModel.slug)
-    ).all()
+def slugs_of_team(team_id: int) -> list[str]:
+    """Every model the team owns, in production or retired."""
+    return list(
+        db.session.scalars(
+            select(MlModel.slug).where(MlModel.team_id == team_id).order_by(MlModel.slug)
+        )
+    )
 
 
 def team_choices() -> list[Choice]:

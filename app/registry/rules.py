@@ -85,6 +85,10 @@ def tags_refusal(tags: Sequence[str]) -> str | None:
     return None
 
 
+def tier_refusal(tier: int) -> str | None:
+    return None if tier in TIERS else "A tier is 1, 2, 3 or 4."
+
+
 def routing_key_refusal(key: str) -> str | None:
     """Say why this is no routing key of PagerDuty. Never repeats the key."""
     if ROUTING_KEY.fullmatch(key):
@@ -301,7 +305,7 @@ class Claim:
             row.slug,
             row.team_id,
             row.tier,
-            f"{'label' if len(reasons) == 1 else 'labels'} {why}",
+            f"label {why}",
         )
 
 

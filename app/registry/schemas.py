@@ -37,7 +37,9 @@ def read_matcher(said: object) -> object:
 
 Words = Annotated[str, AfterValidator(str.strip), obeys(rules.text_refusal)]
 Slug = Annotated[str, obeys(rules.slug_refusal)]
-Tier = Annotated[int, Field(ge=1, le=4)]
+Tier = Annotated[
+    int, Field(json_schema_extra={"minimum": 1, "maximum": 4}), obeys(rules.tier_refusal)
+]
 Purpose = Annotated[Words, Field(max_length=rules.MAX_PURPOSE)]
 TeamName = Annotated[Words, Field(min_length=1, max_length=rules.MAX_TEAM_NAME)]
 Address = Annotated[Words, AfterValidator(str.lower), Field(max_length=254)]

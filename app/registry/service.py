@@ -1,6 +1,6 @@
 """Writes: models, teams, and how teams are paged. Each is audited, none overwrites unseen."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -32,14 +32,26 @@ class EditedMeanwhileError(ConflictError):
 
 
 def create_model(draft: ModelDraft, *, by: Actor, at: datetime) -> MlModel:
-    with unit_of_work() as session:
-        model = MlModel(created_at=at)
-        team = _team_named(session, draft.team)
-        fill_model(model, draft, team=team, deputy=_deputy(session, draft, None))
-        session.add(model)
-        _flush(session, _taken_model(draft))
-        _audit("model.create", model, None, model_facts(model), by=by, at=at)
+    (model,) = create_models([draft], by=by, at=at)
     return model
+
+
+def create_models(drafts: Sequence[ModelDraft], *, by: Actor, at: datetime) -> list[MlModel]:
+    """All of them or none, in a handful of statements however many they are."""
+    with unit_of_work() as session:
+        teams = _teams(session, {draft.team for draft in drafts})
+        people = _people(session, {draft.deputy for draft in drafts if draft.deputy})
+        models = []
+        for draft in drafts:
+            model = MlModel(created_at=at)
+            deputy = people[draft.deputy] if draft.deputy else None
+            fill_model(model, draft, team=teams[draft.team], deputy=deputy)
+            models.append(model)
+        session.add_all(models)
+        _flush(session, _taken_model([draft.slug for draft in drafts]))
+        for model in models:
+            _audit("model.create", model, None, model_facts(model), by=by, at=at)
+    return models
 
 
 def edit_model(
@@ -54,12 +66,14 @@ def edit_model(
     with unit_of_work() as session:
         model = _locked(session, MlModel, slug, seen_version)
         before = model_facts(model)
-        team = _team_named(session, draft.team)
-        fill_model(model, draft, team=team, deputy=_deputy(session, draft, model.deputy))
+        team = _teams(session, {draft.team})[draft.team]
+        people = _people(session, {draft.deputy} if draft.deputy else set(), stay=[model.deputy])
+        deputy = people[draft.deputy] if draft.deputy else None
+        fill_model(model, draft, team=team, deputy=deputy)
         after = model_facts(model)
         if after != before:
             _count_up(model)
-            _flush(session, _taken_model(draft))
+            _flush(session, _taken_model([draft.slug]))
             _audit("model.update", model, before, after, by=by, at=at)
     return model
 
@@ -128,7 +142,7 @@ def create_team(draft: TeamDraft, *, by: Actor, at: datetime) -> Team:
         if draft.triages:
             _end_triage_of_others(session, by=by, at=at)
         team = Team(region="us", created_at=at)
-        fill_team(team, draft, members=_members(session, draft, ()))
+        fill_team(team, draft, members=_people(session, set(draft.members)).values())
         session.add(team)
         _flush(session, _taken_team(draft))
         _audit("team.create", team, None, team_facts(team), by=by, at=at)
@@ -149,7 +163,8 @@ def edit_team(
         before = team_facts(team)
         if draft.triages and not team.triages:
             _end_triage_of_others(session, by=by, at=at)
-        fill_team(team, draft, members=_members(session, draft, team.members))
+        members = _people(session, set(draft.members), stay=team.members)
+        fill_team(team, draft, members=members.values())
         after = team_facts(team)
         if after != before:
             _count_up(team)
@@ -162,7 +177,7 @@ def delete_team(slug: str, *, seen_version: int | None = None, by: Actor, at: da
     """Delete a team that nothing refers to."""
     with unit_of_work() as session:
         team = _locked(session, Team, slug, seen_version)
-        owned = [model.slug for model in queries.models_of_team(team.id)]
+        owned = queries.slugs_of_team(team.id)
         if owned:
             raise RefusedError(
                 f"{team.name} owns {_named(owned)}. Give {'it' if len(owned) == 1 else 'them'} "
@@ -304,8 +319,10 @@ def _name(row: MlModel | Team) -> str:
     return row.slug if isinstance(row, MlModel) else row.name
 
 
-def _taken_model(draft: ModelDraft) -> ConflictError:
-    return ConflictError(f"There is already a model {draft.slug}. Choose another name.")
+def _taken_model(slugs: Sequence[str]) -> ConflictError:
+    if len(slugs) == 1:
+        return ConflictError(f"There is already a model {slugs[0]}. Choose another name.")
+    return ConflictError("There is already a model with one of these names. Look again.")
 
 
 def _taken_team(draft: TeamDraft) -> ConflictError:
@@ -315,34 +332,28 @@ def _taken_team(draft: TeamDraft) -> ConflictError:
     )
 
 
-def _team_named(session: Session, slug: str) -> Team:
-    team = session.scalars(select(Team).where(Team.slug == slug)).one_or_none()
-    if team is None:
-        raise RefusedError(f"There is no team {slug}. Choose one that exists.")
-    return team
+def _teams(session: Session, slugs: Collection[str]) -> dict[str, Team]:
+    teams = {team.slug: team for team in session.scalars(select(Team).where(Team.slug.in_(slugs)))}
+    if missing := set(slugs) - set(teams):
+        raise RefusedError(f"There is no team {min(missing)}. Choose one that exists.")
+    return teams
 
 
-def _deputy(session: Session, draft: ModelDraft, now: User | None) -> User | None:
-    if draft.deputy is None:
-        return None
-    return next(iter(_people(session, [draft.deputy], [now] if now else [])))
-
-
-def _members(session: Session, draft: TeamDraft, now: Iterable[User]) -> list[User]:
-    return _people(session, draft.members, now)
-
-
-def _people(session: Session, addresses: Iterable[str], already: Iterable[User]) -> list[User]:
-    """The people with these addresses. Whoever has left may stay in, but not come in."""
-    wanted = set(addresses)
-    users = list(session.scalars(select(User).where(User.email.in_(wanted)))) if wanted else []
-    stay = {user.id for user in already}
-    for user in users:
-        if not user.active and user.id not in stay:
+def _people(
+    session: Session, addresses: Collection[str], stay: Iterable[User | None] = ()
+) -> dict[str, User]:
+    """The people with these addresses. Whoever has left may `stay` in, but not come in."""
+    if not addresses:
+        return {}
+    found = session.scalars(select(User).where(User.email.in_(addresses)))
+    people = {user.email: user for user in found}
+    staying = {user.id for user in stay if user}
+    for user in people.values():
+        if not user.active and user.id not in staying:
             raise RefusedError(f"{user.name} no longer has an account here.")
-    if missing := wanted - {user.email for user in users}:
+    if missing := set(addresses) - set(people):
         raise RefusedError(f"Nobody here has the address {min(missing)}.")
-    return users
+    return people
 
 
 def _end_triage_of_others(session: Session, *, by: Actor, at: datetime) -> None:

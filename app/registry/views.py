@@ -193,12 +193,15 @@ def new_team() -> ResponseReturnValue:
 @requires(Role.VIEWER)
 def team(slug: str) -> ResponseReturnValue:
     found = queries.team_by_slug(slug)
-    owned = queries.models_of_team(found.id)
+    in_production = ModelFilter(team=slug)
+    retired = ModelFilter(team=slug, retired=True)
     return page(
         "registry/team.html",
         team=found,
-        models=[model for model in owned if model.retired_at is None],
-        retired=[model for model in owned if model.retired_at is not None],
+        models=queries.model_list(in_production),
+        count=queries.model_count(in_production),
+        retired=queries.model_list(retired),
+        retired_count=queries.model_count(retired),
         last_change=queries.last_change("team", found.id),
     )
 

@@ -105,7 +105,7 @@ def _read(path: Path) -> bytes:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise ValueError(
-            f"It is {size // 1024} KB large; a runbook is {MAX_BYTES // 1024} KB at most."
+            f"It is {-(-size // 1024)} KB large; a runbook is {MAX_BYTES // 1024} KB at most."
         )
     source = path.read_bytes()
     if not source.removeprefix(BOM).strip():

@@ -76,6 +76,7 @@ def runbook_list(
             newest.created_at,
             newest.author,
         )
+        .select_from(Runbook)
         .join(newest, and_(newest.runbook_id == Runbook.id, _is_newest(newest)))
         .outerjoin(RunbookVersion, RunbookVersion.id == Runbook.published_id)
         .where(*_matching(wanted))

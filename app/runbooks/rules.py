@@ -50,6 +50,10 @@ FAILURE_MODES: dict[str, str] = {
 }
 
 
+# In `escalate_to`: the team that owns the model of the incident, whichever that is.
+MODEL_OWNER = "model-owner"
+
+
 def failure_mode_title(mode: str) -> str:
     """How people say a failure mode; a name outside the catalogue reads as its words."""
     return FAILURE_MODES.get(mode) or mode.replace("_", " ").capitalize()

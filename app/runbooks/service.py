@@ -165,7 +165,8 @@ def _is_news(file: File, known: Mapping[str, Known]) -> bool:
 
 def _read_file(file: File, report: ImportReport) -> Text | None:
     try:
-        return _text(file.slug, file.source, {"kind": "folder", "path": file.path}, "")
+        origin = {"kind": "folder", "path": file.path}
+        return _text(file.slug, file.source, origin, f"From {file.path}")
     except RefusedError as refused:
         report.failed.append(Failure(file.path, refused.sentence))
         return None
@@ -310,6 +311,17 @@ def _record(
     session.add(RunbookRendering(version_id=version.id, renderer=RENDERER, parts=found.parts))
     said = found.document.facts
     if status is Status.PUBLISHED:
+        if runbook.published_id is not None:
+            session.add(
+                VersionEvent(
+                    version_id=runbook.published_id,
+                    status=Status.RETIRED,
+                    at=at,
+                    by=by.name,
+                    by_id=by_id,
+                    reason=f"v{version.number} was published.",
+                )
+            )
         runbook.published = version
     if status is Status.PUBLISHED or runbook.published_id is None:
         runbook.title = version.title

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, Response, current_app, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -17,7 +16,7 @@ from app.registry import queries as registry
 from app.runbooks import queries, service
 from app.runbooks.front_matter import Facts, facts
 from app.runbooks.queries import RunbookFilter
-from app.runbooks.rules import FAILURE_MODES, Status, failure_mode_title
+from app.runbooks.rules import FAILURE_MODES, MODEL_OWNER, Status, failure_mode_title
 from app.runbooks.tables import RunbookVersion
 from app.web.parts import page
 from app.web.toast import toast
@@ -38,7 +37,8 @@ class Reading:
 
     @property
     def escalate_to(self) -> str:
-        return self.said.escalate_to or self.said.owner or "the owner"
+        to = self.said.escalate_to or MODEL_OWNER
+        return "the model’s owner" if to == MODEL_OWNER else to
 
     @property
     def outline(self) -> list[dict[str, Any]]:
@@ -57,7 +57,7 @@ class Reading:
         """When it should be verified again."""
         if self.said.last_verified is None or self.said.review_every is None:
             return None
-        verified = datetime.combine(self.said.last_verified, time(12), ZoneInfo("UTC"))
+        verified = datetime.combine(self.said.last_verified, time(12), UTC)
         return verified + self.said.review_every
 
 
@@ -150,20 +150,17 @@ def _page_of(found: RunbookVersion) -> ResponseReturnValue:
     runbook = found.runbook
     shown = reading(found)
     lines = queries.versions(runbook.id)
-    published = next((line for line in lines if line.status is Status.PUBLISHED), None)
-    if runbook.published_id is not None and published is None:
-        published = next((line for line in lines if line.number == found.number), None)
     related = queries.existing(shown.said.related)
     return page(
         "runbooks/detail.html",
-        reading=shown,
+        shown=shown,
         version=found,
         runbook=runbook,
         is_published=runbook.published_id == found.id,
-        published=published,
+        published=next((line for line in lines if line.status is Status.PUBLISHED), None),
         versions=lines,
         event=queries.last_event(found.id),
-        teams=_teams((shown.said.owner, shown.said.escalate_to)),
+        teams=_teams((shown.said.owner, shown.escalate_to)),
         related=[slug for slug in shown.said.related if slug in related],
         Status=Status,
     )

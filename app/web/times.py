@@ -138,9 +138,7 @@ def page_time() -> datetime:
 
 def keep_viewer(context: dict[str, Any]) -> None:
     """Remember zone and time of a template's context, because macros and filters do not see it."""
-    person = context.get("current_person")
-    person = person() if callable(person) else person
-    zone = context.get("viewer_zone") or getattr(person, "time_zone", None)
+    zone = context.get("viewer_zone") or getattr(context.get("current_person"), "time_zone", None)
     if zone:
         g.viewer_zone = str(zone)
     if isinstance(context.get("at"), datetime):

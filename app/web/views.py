@@ -4,8 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, render_template
-from flask_wtf import FlaskForm
-from wtforms import BooleanField, RadioField, SelectField, StringField, TextAreaField
+from wtforms import BooleanField, Form, RadioField, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import InputRequired
 
 from app.web.assets import FOLDER
@@ -17,19 +17,23 @@ ICON = re.compile(r'<symbol id="i-([^"]+)"')
 NIGHT = datetime(2026, 3, 12, 2, 14, tzinfo=UTC)
 
 
-class SpecimenForm(FlaskForm):  # type: ignore[misc]
+PEOPLE = [SelectChoice("1", "Ines Duarte"), SelectChoice("2", "Priya Raman")]
+UNTIL = [SelectChoice("30", "For 30 min"), SelectChoice("end", "Until I resolve it")]
+
+
+class SpecimenForm(Form):
     name = StringField("Model name", description="Small letters, digits and dashes")
     limit = StringField("p99 limit, ms", [InputRequired()])
-    owner = SelectField("Owner", choices=[("1", "Ines Duarte"), ("2", "Priya Raman")])
+    owner = SelectField("Owner", choices=PEOPLE)
     why = TextAreaField("Why are you skipping this step?", [InputRequired()])
     deputy = BooleanField("Page the deputy too")
-    until = RadioField("Acknowledge", choices=[("30", "For 30 min"), ("end", "Until I resolve it")])
+    until = RadioField("Acknowledge", choices=UNTIL)
 
 
 @development.get("/_components")
 def specimen() -> str:
     """Every component in every state, for developers and for the visual tests."""
-    form = SpecimenForm(formdata=None, data={"name": "recsys-home", "limit": "25O", "until": "30"})
+    form = SpecimenForm(data={"name": "recsys-home", "limit": "25O", "until": "30"})
     form.limit.errors = ["“25O” is not a number. Write the limit in milliseconds, as in 250."]
     form.why.errors = ["Say why, in a line."]
     return render_template(

@@ -12,7 +12,7 @@ document.addEventListener("click", async (event) => {
     await navigator.clipboard.writeText(source.value ?? source.textContent);
     toast("Copied.");
   } catch {
-    document.getSelection().selectAllChildren(source);
+    document.getSelection().selectAllChildren(button.closest(".cmd")?.querySelector("code") ?? source);
     toast("The browser refused to copy. The text is selected: copy it by hand.", "bad");
   }
 });

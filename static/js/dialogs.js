@@ -9,7 +9,7 @@ export function openDialog(id) {
   for (const other of document.querySelectorAll("dialog[open]")) other.close();
   dialog.showModal();
   const first =
-    dialog.querySelector("[autofocus]") ??
+    dialog.querySelector('[aria-invalid="true"], [autofocus]') ??
     dialog.querySelector(`.dialog__body :is(${FIELD}), .palette__q input`);
   first?.focus();
   return true;
@@ -76,5 +76,7 @@ export function focusSummary(root) {
 document.addEventListener("htmx:afterSettle", (event) => focusSummary(event.detail.elt));
 focusSummary(document);
 
-// Kept for pages that were opened with the address of a dialog.
-if (location.hash.length > 1) openDialog(decodeURIComponent(location.hash.slice(1)));
+// A dialog that asks again because of an error, or one that the address names.
+const asking = document.querySelector("[data-open-now]")?.closest("dialog");
+if (asking) openDialog(asking.id);
+else if (location.hash.length > 1) openDialog(decodeURIComponent(location.hash.slice(1)));

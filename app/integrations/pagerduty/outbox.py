@@ -17,15 +17,9 @@ from app.core.errors import ConflictError, NotFoundError, RefusedError
 from app.core.jobs import enqueue
 from app.core.secrets import decrypt
 from app.integrations.pagerduty.client import SANDBOX_KEY
-from app.integrations.pagerduty.rules import (
-    Action,
-    MessageState,
-    Standing,
-    SyncState,
-    fit,
-    fit_dedup_key,
-    sync_state_of,
-)
+from app.integrations.pagerduty.rules import Action, MessageState
+from app.integrations.pagerduty.shape import fit, fit_dedup_key
+from app.integrations.pagerduty.sync import Standing, SyncState, sync_state_of
 from app.integrations.pagerduty.tables import Message
 
 SEND_LANE = "pagerduty.send_lane"  # the job that sends what waits in a lane

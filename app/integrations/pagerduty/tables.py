@@ -46,6 +46,6 @@ class Message(Table):
     created_at: Mapped[datetime]
     next_try_at: Mapped[datetime]
     claimed_until: Mapped[datetime | None]  # a job is sending it
-    tried_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]  # the last try that may have arrived, written before it
     settled_at: Mapped[datetime | None]  # accepted, refused or overtaken
     answer: Mapped[str] = mapped_column(Text, default="")  # the last answer, in a sentence

@@ -6,16 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
 
 from app.config import settings
-from app.core.db import db
 from app.core.secrets import encrypt
 from app.integrations import Gateways
 from app.integrations.pagerduty import jobs, outbox
 from app.integrations.pagerduty.outbox import Draft
 from app.integrations.pagerduty.rules import Action
-from app.integrations.pagerduty.tables import Message
+from tests.integration.pagerduty.rows import messages
 from tests.support.fakes import FakePager
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -74,24 +72,3 @@ def write(draft: Callable[..., Draft], clock: Clock) -> Callable[..., str]:
         return messages()[-1].lane
 
     return write
-
-
-def messages() -> list[Message]:
-    db.session.rollback()
-    return list(
-        db.session.scalars(
-            select(Message).order_by(Message.id).execution_options(populate_existing=True)
-        )
-    )
-
-
-def states() -> list[str]:
-    return [str(message.state) for message in messages()]
-
-
-def woken() -> list[str]:
-    """The lanes for which a job waits, one entry for each job."""
-    from app.core.jobs import _client
-
-    found = _client().list_workflows(name=outbox.SEND_LANE, load_input=True, load_output=False)
-    return [job.input["args"][0] for job in found if job.input]

@@ -12,7 +12,7 @@ from app.config import settings
 from app.core.clock import now
 from app.core.db import db, unit_of_work
 from app.core.errors import RefusedError, TooManyTriesError
-from app.people import access, jobs, passwords, service
+from app.people import access, jobs, passwords, queries, service
 from app.people.rules import TRIES_BY_ACCOUNT, TRIES_BY_ADDRESS, WINDOW
 from app.people.tables import SignInAttempt, User
 
@@ -295,13 +295,20 @@ def test_signing_in_takes_a_csrf_token(app, browser, person, monkeypatch):
     assert browser.sign_in("ada@example.com", csrf_token=token[1]).status_code == 303
 
 
-def test_the_sign_in_page_asks_the_database_nothing(browser, queries):
-    assert queries(lambda: browser.get("/sign-in?next=/incidents/214")) == 0
+def test_the_sign_in_page_asks_the_database_nothing(app, browser, request):
+    count = request.getfixturevalue("queries")
+
+    assert count(lambda: browser.get("/sign-in?next=/incidents/214")) == 0
 
 
-def test_a_page_costs_one_query_for_the_person_however_often_it_names_them(
-    used_by, person, queries
-):
+def test_a_page_asks_for_its_person_once_however_often_it_names_them(used_by, person, monkeypatch):
     browser = used_by(person())
+    asked = []
+    ask = queries.user_in_session
+    monkeypatch.setattr(
+        queries, "user_in_session", lambda *session: asked.append(session) or ask(*session)
+    )
 
-    assert queries(lambda: browser.get("/profile")) == 1
+    assert "Ada Byron" in browser.get("/profile").text
+
+    assert len(asked) == 1

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import pytest
 from flask import Blueprint, Flask, abort, g, session
 from flask_wtf import FlaskForm
+from jinja2 import FileSystemBytecodeCache
 from sqlalchemy.exc import OperationalError
 from wtforms import StringField
 from wtforms.validators import InputRequired
@@ -78,12 +79,19 @@ def shelf() -> Blueprint:
     return bp
 
 
+@pytest.fixture(scope="session")
+def compiled_templates(tmp_path_factory):
+    """Compiling the components takes longer than most of these tests."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def make_shell(tmp_path):
+def make_shell(tmp_path, compiled_templates):
     """An app that has the shell and no database."""
 
     def make(development=True, **config):
         app = Flask("app", static_folder=None)
+        app.jinja_options = {"bytecode_cache": compiled_templates}
         app.config.update(
             SETTINGS=Settings(var=tmp_path, development=development),
             SECRET_KEY="a key for tests, 32 characters or more",

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.integrations.pagerduty.client import PagerDuty
-from app.integrations.pagerduty.rules import Action, Outcome, Outgoing, fit, fit_dedup_key
+from app.integrations.pagerduty.rules import Action, Outcome, Outgoing
 from app.integrations.pagerduty.sandbox import SandboxPager
+from app.integrations.pagerduty.shape import fit, fit_dedup_key
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),

@@ -2,14 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.integrations.pagerduty.rules import (
-    FULL,
-    Action,
-    MessageState,
-    Standing,
-    Sync,
-    sync_state_of,
-)
+from app.integrations.pagerduty.rules import FULL, Action, MessageState
+from app.integrations.pagerduty.sync import Standing, Sync, sync_state_of
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
 T, A, R = Action.TRIGGER, Action.ACKNOWLEDGE, Action.RESOLVE

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
 
 from app.people.audit import difference
-from app.people.rules import Role
+from app.people.rules import FieldChange, Role, field_changes
 
 
 def test_only_what_changed_is_kept():
@@ -46,3 +46,27 @@ def test_values_become_fit_for_json():
         "pair": [1, "2026-03-12T00:00:00+00:00"],
     }
     assert type(after["role"]) is str
+
+
+def test_a_change_is_read_field_by_field():
+    before = {"chat_url": None, "active": True, "tags": ["a", "b"], "pager": {"region": "us"}}
+    after = {"chat_url": "https://chat", "active": False, "tags": [], "pager": {"region": "eu"}}
+
+    assert field_changes(before, after) == [
+        FieldChange("chat url", None, "https://chat"),
+        FieldChange("active", "yes", "no"),
+        FieldChange("tags", "a, b", None),
+        FieldChange("pager", "region: us", "region: eu"),
+    ]
+
+
+def test_fields_that_were_nothing_from_the_start_are_not_read_out():
+    assert field_changes(None, {"chat_url": None, "tags": [], "tier": 0}) == [
+        FieldChange("tier", None, "0")
+    ]
+
+
+def test_moments_are_read_to_the_minute():
+    [change] = field_changes(None, {"expires_at": "2026-04-11T02:14:37.882055+00:00"})
+
+    assert change.after == "2026-04-11 02:14 UTC"

@@ -64,7 +64,7 @@ def test_the_match_says_why():
     )
     found = Routing(rows).find({"ns": "prod-eu", "app": "n", "pod": "7"})
     assert found is not None
-    assert found.why == "labels app is n and ns is prod-eu, which fits prod-*"
+    assert found.why == "label app is n and ns is prod-eu, which fits prod-*"
 
 
 def test_alerts_that_differ_in_other_labels_get_the_same_answer():

@@ -1,0 +1,355 @@
+"""`make bench`: how fast a delivery becomes durable, and how fast deliveries become incidents.
+
+Everything runs on loopback and is measured side by side in one run, three times; figures are
+medians. A 2xx means durable: PostgreSQL runs with fsync on, SQLite with synchronous=FULL. The load
+comes from wrk on the same cores.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from flask_migrate import upgrade
+from sqlalchemy import create_engine, func, select, text
+
+from app import ROOT, create_app
+from app.alerts.tables import Delivery
+from app.config import Settings
+from app.core import jobs
+from app.core.db import db
+from app.incidents.tables import Incident, Member
+from app.integrations.pagerduty.rules import Action, MessageState
+from app.integrations.pagerduty.tables import Message
+from app.supervisor import web_command
+from tests.support import factories, postgres
+
+CONCURRENCY = 16
+STORM = 2_000  # deliveries of 50 alerts over 50 models
+CASES = {
+    "single": (1, 0),
+    "fifty": (50, 0),
+    "duplicates": (1, 20),
+}
+
+
+@dataclass
+class Installation:
+    """A Baton of its own, with its database, its models and a key."""
+
+    name: str
+    settings: Settings
+    environment: dict[str, str]
+    key: str = ""
+
+    @property
+    def app(self) -> Any:
+        return create_app(self.settings)
+
+
+def main() -> None:
+    arguments = _arguments()
+    if shutil.which("wrk") is None:
+        sys.exit("The benchmark needs wrk (Debian: apt-get install wrk).")
+    rounds: dict[str, list[dict[str, float]]] = {}
+    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder, _postgres() as url:
+        for number in range(arguments.rounds):
+            print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
+            for name, measured in _round(Path(folder) / str(number), url, arguments):
+                rounds.setdefault(name, []).append(measured)
+    result = {
+        name: {key: round(statistics.median(one[key] for one in each), 2) for key in each[0]}
+        for name, each in rounds.items()
+    }
+    for name, measured in result.items():
+        engine, _, case = name.partition(" ")
+        if engine in ("sqlite", "postgresql") and f"bare {case}" in result:
+            measured["of_bare"] = round(
+                measured["requests_a_second"] / result[f"bare {case}"]["requests_a_second"], 3
+            )
+    print(json.dumps(result, indent=2))
+    _print_table(result)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=6, help="for each case")
+    parser.add_argument("--only", choices=["sqlite", "postgresql"])
+    return parser.parse_args()
+
+
+@contextmanager
+def _postgres() -> Iterator[str]:
+    url, stop = postgres.start(fsync=True, options="-c shared_buffers=256MB")
+    try:
+        yield url
+    finally:
+        stop()
+
+
+def _round(
+    folder: Path, server: str, arguments: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, float]]]:
+    for case, (alerts, distinct) in CASES.items():
+        with _serving(_bare(folder)) as port:
+            yield f"bare {case}", _load(port, "none", alerts, distinct, arguments.seconds)
+    for engine in ("sqlite", "postgresql"):
+        if arguments.only not in (None, engine):
+            continue
+        made = _installation(engine, folder / engine, server)
+        for case, (alerts, distinct) in CASES.items():
+            with _serving(made) as port, _working(made):
+                yield (
+                    f"{engine} {case}",
+                    _load(port, made.key, alerts, distinct, arguments.seconds),
+                )
+                _wait_until_idle(made)
+        yield f"{engine} storm", _storm(_installation(engine, folder / f"{engine}-storm", server))
+
+
+def _bare(folder: Path) -> Installation:
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = Settings(var=folder, bind=f"127.0.0.1:{_free_port()}")
+    return Installation("bare", settings, {**os.environ})
+
+
+def _installation(engine: str, folder: Path, server: str) -> Installation:
+    folder.mkdir(parents=True)
+    url = ""
+    if engine == "postgresql":
+        name = f"bench_{time.monotonic_ns()}"
+        admin = create_engine(server, isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        admin.dispose()
+        url = server.replace("/postgres?", f"/{name}?")
+    settings = Settings(
+        var=folder, database_url=url, bind=f"127.0.0.1:{_free_port()}", log_level="WARNING"
+    )
+    environment = {
+        **os.environ,
+        "BATON_VAR": str(folder),
+        "BATON_DATABASE_URL": url,
+        "BATON_BIND": settings.bind,
+        "BATON_LOG_LEVEL": "WARNING",
+    }
+    made = Installation(engine, settings, environment)
+    with made.app.app_context():
+        upgrade(directory=str(ROOT / "migrations"))
+        jobs.migrate(settings.database)
+        owner = factories.team("serving")
+        for number in range(50):
+            factories.model(f"model-{number}", owner=owner)
+        _row, made.key = factories.integration("alertmanager")
+        db.session.remove()
+        db.engine.dispose()
+    return made
+
+
+@contextmanager
+def _serving(made: Installation) -> Iterator[int]:
+    command = web_command(made.settings)
+    if made.name == "bare":
+        command[command.index("wsgi:app")] = "bench.bare:app"
+    port = made.settings.bind.rpartition(":")[2]
+    with _process(command, made.environment):
+        _wait(lambda: _all_answer(int(port)), 60)
+        yield int(port)
+
+
+@contextmanager
+def _working(made: Installation) -> Iterator[None]:
+    with _process([sys.executable, "/tmp/w/worker.py"], made.environment):
+        _wait(lambda: _ready(made), 30)
+        yield
+
+
+@contextmanager
+def _process(command: list[str], environment: dict[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _load(port: int, key: str, alerts: int, distinct: int, seconds: int) -> dict[str, float]:
+    done = subprocess.run(
+        [
+            "wrk", "-t1", f"-c{CONCURRENCY}", f"-d{seconds}s", "-s", str(ROOT / "bench/load.lua"),
+            f"http://127.0.0.1:{port}", "--", key, str(alerts), str(distinct),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    measured = json.loads(line.removeprefix("RESULT "))
+    if measured["errors"]:
+        sys.exit(f"{measured['errors']} requests failed:\n{done.stdout}")
+    rate = measured["requests"] / measured["seconds"]
+    return {
+        "requests_a_second": rate,
+        "alerts_a_second": rate * alerts,
+        "p50_ms": measured["p50_ms"],
+        "p99_ms": measured["p99_ms"],
+    }
+
+
+def _storm(made: Installation) -> dict[str, float]:
+    """100,000 alerts wait; one worker turns them into 50 incidents and 50 pages."""
+    app = made.app
+    with app.app_context():
+        _fill_inbox(made)
+        with _process([sys.executable, "/tmp/w/worker.py"], made.environment):
+            _wait(lambda: _count(select(func.count()).select_from(Incident)) > 0, 60)
+            started = time.monotonic()
+            _wait(lambda: not _waiting(), 600)
+            seconds = time.monotonic() - started
+            _wait(lambda: _pages() >= 50, 120)
+        measured = {
+            "alerts_a_second": STORM * 50 / seconds,
+            "incidents": _count(select(func.count()).select_from(Incident)),
+            "pages": _pages(),
+            "members": _count(select(func.count()).select_from(Member)),
+        }
+        db.engine.dispose()
+    if (measured["incidents"], measured["pages"], measured["members"]) != (50, 50, STORM * 50):
+        sys.exit(f"The storm did not become 50 incidents and 50 pages: {measured}")
+    return measured
+
+
+def _fill_inbox(made: Installation) -> None:
+    from sqlalchemy import insert
+
+    from app.alerts.rules import DeliveryState
+    from app.core.clock import now
+
+    rows = []
+    for number in range(STORM):
+        alerts = [
+            {
+                "status": "firing",
+                "labels": {
+                    "alertname": "ModelLatencyHigh",
+                    "model": f"model-{number % 50}",
+                    "severity": "critical",
+                    "feature": f"f{number}.{one}",
+                },
+                "annotations": {"summary": "p99 latency 612 ms, limit 250 ms"},
+                "startsAt": "2026-03-12T01:51:00Z",
+                "fingerprint": f"{number}.{one}",
+            }
+            for one in range(50)
+        ]
+        body = json.dumps(
+            {"version": "4", "groupKey": str(number), "status": "firing", "alerts": alerts}
+        )
+        rows.append(
+            {
+                "receipt": f"{number:032x}",
+                "integration_id": 1,
+                "source": "alertmanager",
+                "received_at": now(),
+                "path": "/in/alertmanager",
+                "headers": {},
+                "body": body.encode(),
+                "size": len(body),
+                "state": DeliveryState.RECEIVED,
+            }
+        )
+    with db.engine.connect().execution_options(write=True) as connection, connection.begin():
+        connection.execute(insert(Delivery.__table__), rows)
+
+
+def _waiting() -> int:
+    return _count(
+        select(func.count())
+        .select_from(Delivery)
+        .where(Delivery.state.in_(("received", "retrying")))
+    )
+
+
+def _pages() -> int:
+    return _count(
+        select(func.count())
+        .select_from(Message)
+        .where(Message.action == Action.TRIGGER, Message.state == MessageState.SENT)
+    )
+
+
+def _count(query: Any) -> int:
+    with db.engine.connect() as connection:
+        return int(connection.scalar(query) or 0)
+
+
+def _wait_until_idle(made: Installation) -> None:
+    with made.app.app_context():
+        _wait(lambda: not _waiting(), 900)
+        db.engine.dispose()
+
+
+def _ready(made: Installation) -> bool:
+    try:
+        with urlopen(f"http://{made.settings.bind}/health/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (URLError, OSError):
+        return False
+
+
+def _all_answer(port: int) -> bool:
+    """Whether the workers are loaded: a dozen new connections in a row are answered quickly."""
+    for _ in range(12):
+        try:
+            urlopen(f"http://127.0.0.1:{port}/", timeout=1).close()
+        except HTTPError:
+            continue
+        except (URLError, OSError):
+            return False
+    return True
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            sys.exit("The benchmark waited too long for what it needs.")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _print_table(result: dict[str, dict[str, float]]) -> None:
+    columns = ("requests_a_second", "alerts_a_second", "p50_ms", "p99_ms", "of_bare")
+    heads = ("req/s", "alerts/s", "p50 ms", "p99 ms", "of bare")
+    print(f"\n{'case':<24}" + "".join(f"{head:>12}" for head in heads), file=sys.stderr)
+    for name, measured in result.items():
+        cells = "".join(
+            f"{measured[column]:>12,.2f}" if column in measured else f"{'':>12}"
+            for column in columns
+        )
+        print(f"{name:<24}{cells}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
