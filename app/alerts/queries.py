@@ -264,8 +264,8 @@ def deliveries(
     if wanted.source:
         conditions.append(Delivery.source == wanted.source)
     words = wanted.words.replace("\0", "").strip()
-    end, full = None, False
-    if named := _named(words):
+    named, end, full = _named(words), None, False
+    if named is not None:
         conditions.append(named)
     elif words:
         end, full = _end_of_search(conditions)

@@ -57,10 +57,10 @@ def exposition(readings: Iterable[tuple[str, str, float | None]]) -> bytes:
     """All metrics in the text format that Prometheus reads."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         counted = generate_latest(registry)
     else:
         counted = generate_latest(OF_THIS_PROCESS)
     now = CollectorRegistry()
-    now.register(Snapshot(readings))  # type: ignore[arg-type]
+    now.register(Snapshot(readings))
     return counted + generate_latest(now)

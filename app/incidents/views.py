@@ -74,7 +74,7 @@ def _list() -> dict[str, Any]:
     return {
         "wanted": wanted,
         "found": queries.page(wanted, request.args.get("after")),
-        "counts": queries.counts(person.id),
+        "how_many": queries.counts(person.id),
         "teams": queries.teams(),
         "arguments": {
             key: value for key, value in request.args.items() if value and key != "after"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 from sqlalchemy import CursorResult, Result, delete, update
@@ -31,7 +32,15 @@ from app.people.rules import (
 )
 from app.people.tables import OneTimeLink, SignInAttempt, User
 
-LINK_IS_OVER = "This link was used already, or has ended. Ask an administrator for a new one."
+
+class LinkIsOverError(NotFoundError):
+    """Whoever followed a one-time link needs another one."""
+
+    status = HTTPStatus.GONE
+    title = "This link has ended"
+
+    def __init__(self) -> None:
+        super().__init__("It was used already, or is too old. Ask an administrator for a new one.")
 
 
 def acting(user: User) -> Actor:
@@ -198,7 +207,7 @@ def open_link(secret: str, *, at: datetime) -> OneTimeLink:
     """The link with this secret, if it still opens."""
     link = queries.open_link(secret_hash(secret), at=at)
     if link is None:
-        raise NotFoundError(LINK_IS_OVER)
+        raise LinkIsOverError()
     return link
 
 
@@ -206,7 +215,7 @@ def opened_link(link_id: int, *, at: datetime) -> OneTimeLink:
     """The link that somebody followed a moment ago, if it still opens."""
     link = queries.open_link_by_id(link_id, at=at)
     if link is None:
-        raise NotFoundError(LINK_IS_OVER)
+        raise LinkIsOverError()
     return link
 
 
@@ -235,7 +244,7 @@ def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
             .values(used_at=at)
         )
         if _rows(used) != 1:
-            raise NotFoundError(LINK_IS_OVER)
+            raise LinkIsOverError()
         before = _state(user)
         user.email, user.name = email, given.name.strip() or user.name
         user.password_hash = password_hash

@@ -53,7 +53,7 @@ def model_sections() -> list[ModelSection]:
 def model_columns(model_ids: Sequence[int]) -> list[tuple[str, Mapping[int, Markup]]]:
     """Titles and cells of what other features tell about these models."""
     columns: list[ModelColumn] = current_app.extensions.get("model_list_columns", [])
-    return [(column.title, column.cells(model_ids)) for column in columns]
+    return [(column.title, column.cells(model_ids) if model_ids else {}) for column in columns]
 
 
 def model_banners(model_id: int) -> list[Markup]:

@@ -9,10 +9,10 @@ from sqlalchemy import func, select
 
 from app.core.clock import now
 from app.core.db import db, unit_of_work
-from app.core.errors import NotFoundError, RefusedError
+from app.core.errors import RefusedError
 from app.people import queries, service
 from app.people.rules import FIRST_ADMINISTRATOR, LINK_LASTS, Role
-from app.people.service import Invitation, Welcome
+from app.people.service import Invitation, LinkIsOverError, Welcome
 from app.people.tables import AuditEntry, OneTimeLink, User
 from app.web.logs import handler
 
@@ -52,7 +52,7 @@ def test_each_start_renews_the_link_until_somebody_has_a_password(app, at):
     first = service.first_administrator_link(at)
     second = service.first_administrator_link(at)
 
-    with pytest.raises(NotFoundError):
+    with pytest.raises(LinkIsOverError):
         service.open_link(secret(first), at=at)
     link = service.open_link(secret(second), at=at)
     service.use_link(link.id, Welcome("Ada Byron", PASSWORD, "ada@example.com"), at=at)
@@ -174,30 +174,30 @@ def test_a_link_works_once(app, browser, invited, used_by):
     from_before = browser.post("/welcome", data=GIVEN)
 
     for reply in (again, from_before):
-        assert reply.status_code == 404
-        assert "This link was used already, or has ended." in reply.text
+        assert reply.status_code == 410
+        assert "It was used already, or is too old." in reply.text
 
 
 def test_a_link_ends_after_a_day(invited):
     [link] = db.session.scalars(select(OneTimeLink))
     service.open_link(secret(invited[1]), at=link.created_at + LINK_LASTS - timedelta(seconds=1))
 
-    with pytest.raises(NotFoundError):
+    with pytest.raises(LinkIsOverError):
         service.open_link(secret(invited[1]), at=link.created_at + LINK_LASTS)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(LinkIsOverError):
         service.use_link(link.id, Welcome("Sam Okafor", PASSWORD), at=link.created_at + LINK_LASTS)
 
 
 def test_a_new_link_ends_the_older_one(invited, actor):
     _, newer = service.new_link(invited[0].id, by=actor, at=now())
 
-    with pytest.raises(NotFoundError):
+    with pytest.raises(LinkIsOverError):
         service.open_link(secret(invited[1]), at=now())
     assert service.open_link(secret(newer), at=now())
 
 
 def test_a_link_that_was_never_made_opens_nothing(browser):
-    assert browser.get("/welcome/guessed").status_code == 404
+    assert browser.get("/welcome/guessed").status_code == 410
     assert browser.get("/welcome").status_code == 404
 
 

@@ -207,7 +207,7 @@ def test_deactivating_ends_sessions_and_links_at_once(settings, used_by, person,
 
     assert "Ada Byron is deactivated and signed out." in settings.get(reply.location).text
     assert browser.get("/profile").status_code == 303
-    assert browser.get(link.removeprefix("https://baton.test")).status_code == 404
+    assert browser.get(link.removeprefix("https://baton.test")).status_code == 410
     assert settings.post(f"/settings/people/{ada.id}/link").status_code == 422
 
 

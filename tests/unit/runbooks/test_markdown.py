@@ -27,7 +27,7 @@ from tests.unit.runbooks.hostile import SLOW, XSS
 PICTURES = Policy(images="/assets/")
 # Attributes that our own HTML may carry, with what each may hold. Nothing else passes.
 ALLOWED = {
-    "a": {"href": r"(https?://|mailto:|#rb-|/(?![/\\])).*", "rel": ".*", "target": "_blank"},
+    "a": {"href": r"(https?://|mailto:|#rb-|#s-|/(?![/\\])).*", "rel": ".*", "target": "_blank"},
     "code": {"class": LANGUAGE.pattern},
     "details": {"open": ""},
     "div": {
@@ -72,7 +72,7 @@ class Checked(HTMLParser):
 
 
 def assert_harmless(html):
-    assert not re.search(r"<\s*(script|style|iframe|object|svg|form|base|meta|link)", html, re.I)
+    assert not re.search(r"<\s*(script|style|iframe|object|svg|form|base|meta|link)", html, re.IGNORECASE)
     checked = Checked()
     checked.feed(html)
     checked.close()
