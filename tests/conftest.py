@@ -157,6 +157,7 @@ def queries(app: Flask) -> Callable[[Callable[[], object]], int]:
             call()
         finally:
             event.remove(db.engine, "before_cursor_execute", remember)
+        count.statements = statements  # for whoever wonders what they were
         return len(statements)
 
     return count

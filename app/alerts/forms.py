@@ -39,10 +39,7 @@ class NewIntegrationForm(IntegrationForm):
     source = RadioField(
         "What sends?",
         [InputRequired("Choose what sends.")],
-        choices=[
-            SelectChoice(source.name, f"{source.title}. {source.sends}.")
-            for source in SOURCES.values()
-        ],
+        choices=[SelectChoice(source.name, source.title) for source in SOURCES.values()],
     )
 
 

@@ -109,7 +109,7 @@ def _process(ids: Sequence[int], *, at: datetime) -> None:
         readings = _read(session, ids)
         if readings:
             batch = _Batch(session, _known(session, readings), at=at)
-            route = router(at=at)
+            route = router()
             for reading in readings:
                 batch.take(reading, route)
             batch.flush()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from flask import current_app
 
@@ -35,12 +34,11 @@ class Router:
         self,
         routing: Routing,
         matching: Matching,
-        teams: Mapping[int, str],
         tags: Mapping[int, tuple[str, ...]],
-        triage: tuple[int, str] | None,
+        triage_team_id: int | None,
     ) -> None:
         self._routing, self._matching = routing, matching
-        self._teams, self._tags, self._triage = teams, tags, triage
+        self._tags, self._triage_team_id = tags, triage_team_id
         self._answers: dict[object, Route] = {}
 
     def model_id(self, labels: Mapping[str, str]) -> int | None:
@@ -82,12 +80,10 @@ class Router:
             reasons.append(f"Runbook {runbook.slug} v{runbook.number}: {found.why}.")
         else:
             reasons.append("No runbook fits this alert.")
-        team = (match.team_id, self._teams.get(match.team_id, "")) if match else self._triage
         return Route(
             identity=self._identity(alert, match, mode),
             attachment=Attachment(
-                team_id=team[0] if team else None,
-                team_name=team[1] if team else "",
+                team_id=match.team_id if match else self._triage_team_id,
                 model_name=match.slug if match else None,
                 runbook_version_id=runbook.version_id if runbook else None,
                 runbook_path=f"/runbooks/{runbook.slug}/v{runbook.number}" if runbook else None,
@@ -114,20 +110,23 @@ def title_of(alert: Alert, model_name: str | None) -> str:
     return said if len(said) <= 300 else f"{said[:299]}…"
 
 
-def router(*, at: datetime) -> Router:
-    """The router of this process, read anew once a second."""
-    kept: tuple[float, Router] | None = current_app.extensions.get("router")
+def router() -> Router:
+    """The router of this process. Once a second it is asked whether what it was made of changed."""
+    kept: tuple[float, object, Router] | None = current_app.extensions.get("router")
     if kept is not None and time.monotonic() - kept[0] < FRESH:
-        return kept[1]
-    rows = registry.routing_rows()
-    found = Router(
-        Routing(rows),
-        Matching(tuple(runbooks.signals_index())),
-        registry.team_names(),
-        registry.tags_by_model(),
-        registry.triage_team(),
-    )
-    current_app.extensions["router"] = (time.monotonic(), found)
+        return kept[2]
+    triage = registry.triage_team()
+    stamp = (registry.routing_stamp(), runbooks.published_stamp(), triage)
+    if kept is not None and kept[1] == stamp:
+        found = kept[2]
+    else:
+        found = Router(
+            Routing(registry.routing_rows()),
+            Matching(tuple(runbooks.signals_index())),
+            registry.tags_by_model(),
+            triage[0] if triage else None,
+        )
+    current_app.extensions["router"] = (time.monotonic(), stamp, found)
     return found
 
 

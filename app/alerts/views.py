@@ -105,7 +105,7 @@ def create_integration() -> ResponseReturnValue:
             return _key_page(made, key, is_new=True)
     elif form.is_submitted():
         status = 422
-    return page("alerts/create_integration.html", status=status, form=form)
+    return page("alerts/create_integration.html", status=status, form=form, sources=SOURCES)
 
 
 @bp.get("/settings/integrations/<int:integration_id>")

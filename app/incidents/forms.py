@@ -7,6 +7,7 @@ import re
 
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 from wtforms.widgets import HiddenInput
 
@@ -15,10 +16,10 @@ from app.incidents.service import LONGEST_NOTE, Declaration
 from app.runbooks.rules import FAILURE_MODES
 
 SEVERITIES = [
-    (1, "SEV-1: most users are affected"),
-    (2, "SEV-2: many users are affected"),
-    (3, "SEV-3: some are, or soon will be"),
-    (4, "SEV-4: nobody notices yet"),
+    SelectChoice(1, "SEV-1: most users are affected"),
+    SelectChoice(2, "SEV-2: many users are affected"),
+    SelectChoice(3, "SEV-3: some are, or soon will be"),
+    SelectChoice(4, "SEV-4: nobody notices yet"),
 ]
 
 
@@ -51,7 +52,7 @@ class HandOverForm(SeenForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.to.choices = [(person.id, person.name) for person in queries.people()]
+        self.to.choices = [SelectChoice(person.id, person.name) for person in queries.people()]
 
 
 class EscalateForm(SeenForm):
@@ -60,7 +61,7 @@ class EscalateForm(SeenForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.team.choices = [(team.id, team.name) for team in queries.teams()]
+        self.team.choices = [SelectChoice(team.id, team.name) for team in queries.teams()]
 
 
 class AssignForm(SeenForm):
@@ -68,7 +69,7 @@ class AssignForm(SeenForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.model.choices = [(model.id, model.slug) for model in queries.models()]
+        self.model.choices = [SelectChoice(model.id, model.slug) for model in queries.models()]
 
 
 class NoteForm(FlaskForm):
@@ -89,10 +90,13 @@ class DeclareForm(FlaskForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.model.choices = [
-            (0, "None of them, or not known"),
-            *((model.id, model.slug) for model in queries.models()),
+            SelectChoice(0, "None of them, or not known"),
+            *(SelectChoice(model.id, model.slug) for model in queries.models()),
         ]
-        self.failure_mode.choices = [*FAILURE_MODES.items(), ("", "Something else")]
+        self.failure_mode.choices = [
+            *(SelectChoice(mode, title) for mode, title in FAILURE_MODES.items()),
+            SelectChoice("", "Something else"),
+        ]
 
     def as_declaration(self) -> Declaration:
         mode = self.failure_mode.data or _words(self.other_mode.data)

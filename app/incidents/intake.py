@@ -80,7 +80,6 @@ class Attachment:
     """What an incident gets when it opens: who owns it, what to follow, and why."""
 
     team_id: int | None
-    team_name: str
     model_name: str | None
     runbook_version_id: int | None
     runbook_path: str | None = None  # where to read it

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from flask import Blueprint, Flask, Response, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
+from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import insert
@@ -75,6 +76,13 @@ def ready() -> ResponseReturnValue:
     )
     response.status_code = 200 if fine else 503
     return response
+
+
+@bp.get("/api/v1/openapi.json")
+@public
+def describe_api() -> ResponseReturnValue:
+    """The API as an OpenAPI 3.1 document, made of the models that check its requests."""
+    return jsonify(cast(OpenAPI, current_app).api_doc)
 
 
 @bp.get("/metrics")

@@ -280,20 +280,34 @@ def changes(*, at: datetime) -> Sequence[AnyRow]:
 # Every page
 
 
-def menu_counts() -> tuple[int, int]:
-    """How many incidents are open, and how many models there are."""
+@dataclass(frozen=True, slots=True)
+class Everywhere:
+    """What every page tells, beside what it is about."""
+
+    incidents: int  # open
+    models: int
+    teams: int
+    unconnected: int  # teams whose pages go to the sandbox pager
+    first: str | None  # the names of two of these
+    second: str | None
+
+    @property
+    def named(self) -> list[str]:
+        return [name for name in (self.first, self.second) if name is not None]
+
+
+def everywhere() -> Everywhere:
+    """All of it in one statement, because every page asks."""
+    without_key = Team.routing_key_encrypted.is_(None)
+    first = select(func.min(Team.name)).where(without_key).scalar_subquery()
     row = db.session.execute(
         select(
             select(func.count()).where(Incident.state.in_(OPEN)).scalar_subquery(),
             select(func.count()).where(MlModel.retired_at.is_(None)).scalar_subquery(),
+            select(func.count()).select_from(Team).scalar_subquery(),
+            select(func.count()).where(without_key).scalar_subquery(),
+            first,
+            select(func.min(Team.name)).where(without_key, Team.name > first).scalar_subquery(),
         )
     ).one()
-    return row[0], row[1]
-
-
-def unconnected_teams() -> tuple[list[str], int]:
-    """The names of teams without a key for PagerDuty, and how many teams there are."""
-    rows = db.session.execute(
-        select(Team.name, Team.routing_key_encrypted.is_(None)).order_by(Team.name)
-    ).all()
-    return [name for name, without in rows if without], len(rows)
+    return Everywhere(*row)

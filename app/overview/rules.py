@@ -37,26 +37,25 @@ def what_is_left(steps: int) -> str:
     return f"Nothing needs you yet. {left} left until alerts come in and people are paged."
 
 
-NAMED = 2  # teams
-
-
-def where_pages_go(unconnected: Sequence[str], teams: int) -> str | None:
+def where_pages_go(named: Sequence[str], unconnected: int, teams: int) -> str | None:
     """What everybody must know while a page wakes nobody; None when every team is connected.
 
-    `unconnected` names the teams whose pages go to the sandbox pager, of so many `teams` in all.
+    Pages of so many `unconnected` of all `teams` go to the sandbox pager. Two of them are `named`.
     """
     if teams == 0:
         return "Pages go nowhere: there is no team yet, so nobody is woken."
-    if not unconnected:
+    if unconnected == 0:
         return None
-    if len(unconnected) == teams:
+    if unconnected == teams:
         return (
             "Pages go to the sandbox pager: no team is connected to PagerDuty, so nobody is woken."
         )
-    if len(unconnected) == 1:
-        return f"Pages of {unconnected[0]} go to the sandbox pager, so nobody is woken."
-    named, rest = list(unconnected[:NAMED]), len(unconnected) - NAMED
-    if rest > 0:
-        named.append(f"{in_words(rest)} more {'team' if rest == 1 else 'teams'}")
-    listed = f"{', '.join(named[:-1])} and {named[-1]}"
+    *most, last = [*named, *_and_more(unconnected - len(named))]
+    listed = f"{', '.join(most)} and {last}" if most else last
     return f"Pages of {listed} go to the sandbox pager, so nobody is woken."
+
+
+def _and_more(teams: int) -> list[str]:
+    if teams <= 0:
+        return []
+    return [f"{in_words(teams)} more {'team' if teams == 1 else 'teams'}"]

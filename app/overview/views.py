@@ -1,12 +1,9 @@
 """Now, search, and the settings of the whole installation."""
 
-import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, current_app, request, url_for
-from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup, escape
 from sqlalchemy.exc import SQLAlchemyError
@@ -127,7 +124,6 @@ def find() -> ResponseReturnValue:
 @requires(Role.MAINTAINER)
 def settings() -> ResponseReturnValue:
     at = clock_now()
-    unconnected, teams = queries.unconnected_teams()
     return page(
         "overview/settings.html",
         at=at,
@@ -138,15 +134,15 @@ def settings() -> ResponseReturnValue:
         inbox=readings.inbox(at=at),
         outbox=readings.outbox(at=at),
         spool=operations.spool_bytes(),
-        teams=teams,
-        unconnected=unconnected,
+        found=queries.everywhere(),
     )
 
 
 @bp.get("/settings/sandbox-pager")
 @requires(Role.VIEWER)
 def sandbox_pager() -> ResponseReturnValue:
-    return page("overview/sandbox_pager.html", at=clock_now(), **_received())
+    found = queries.everywhere()
+    return page("overview/sandbox_pager.html", at=clock_now(), found=found, **_received())
 
 
 @bp.get("/settings/sandbox-pager/part")
@@ -156,42 +152,10 @@ def sandbox_pager_part() -> ResponseReturnValue:
 
 
 def _received() -> dict[str, Any]:
-    unconnected, teams = queries.unconnected_teams()
-    return {
-        "pages": pages_received(current_app.extensions["gateways"].sandbox),
-        "unconnected": unconnected,
-        "teams": teams,
-    }
+    return {"pages": pages_received(current_app.extensions["gateways"].sandbox)}
 
 
 # Every page
-
-REMEMBERED = 5.0  # seconds
-
-
-@dataclass(slots=True)
-class Notice:
-    """Where pages go, as it was a moment ago: every page asks, and it changes once in months."""
-
-    sentence: str | None = None
-    teams: int = 0
-    read_at: float = float("-inf")
-
-    def read(self) -> str | None:
-        if time.monotonic() - self.read_at > REMEMBERED:
-            unconnected, self.teams = queries.unconnected_teams()
-            self.sentence = where_pages_go(unconnected, self.teams)
-            self.read_at = time.monotonic()
-        return self.sentence
-
-    def forget(self) -> None:
-        self.read_at = float("-inf")
-
-
-@bp.record_once
-def _remember_notice(state: BlueprintSetupState) -> None:
-    notice = state.app.extensions["sandbox_notice"] = Notice()
-    state.app.extensions.setdefault("forget", []).append(notice.forget)
 
 
 @bp.app_context_processor
@@ -200,14 +164,13 @@ def on_every_page() -> dict[str, Any]:
     try:
         if is_htmx() or person_if_any() is None:
             return {}
-        notice = current_app.extensions["sandbox_notice"]
-        sentence = notice.read()
-        incidents, models = queries.menu_counts()
+        found = queries.everywhere()
     except SQLAlchemyError:
         return {}
+    sentence = where_pages_go(found.named, found.unconnected, found.teams)
     return {
-        "sandbox_notice": sentence and _with_link(sentence, notice.teams),
-        "nav_counts": {"incidents.index": incidents, "registry.models": models},
+        "sandbox_notice": sentence and _with_link(sentence, found.teams),
+        "nav_counts": {"incidents.index": found.incidents, "registry.models": found.models},
     }
 
 

@@ -110,14 +110,19 @@ def tries_left(failures: int) -> str:
     minutes = int(WINDOW.total_seconds() // 60)
     if left <= 0:
         return f"Wait {minutes} minutes before the next try."
-    tries = "1 try" if left == 1 else f"{left} tries"
+    tries = counted(left, "try", "tries")
     return f"You have {tries} left, then wait {minutes} minutes."
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """1 token, 2 tokens."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def in_minutes(seconds: int) -> str:
     """A waiting time as people say it."""
     if seconds <= 90:
-        return "1 second" if seconds == 1 else f"{seconds} seconds"
+        return counted(seconds, "second")
     return f"{-(-seconds // 60)} minutes"
 
 
@@ -148,6 +153,15 @@ def refusal_of_email(email: str) -> str | None:
         return "An email address looks like name@example.com."
     if len(email) > 254:
         return "An email address has at most 254 characters."
+    return None
+
+
+def refusal_of_name(name: str) -> str | None:
+    """Say why a person or a token can't be called this; None if they can."""
+    if not name:
+        return "A name is needed."
+    if len(name) > 120:
+        return "A name has at most 120 characters."
     return None
 
 

@@ -24,6 +24,7 @@ from app.people.rules import (
     Role,
     in_minutes,
     refusal_of_email,
+    refusal_of_name,
     refusal_of_password,
     refusal_to_step_down,
     throttled_address,
@@ -141,12 +142,13 @@ def _add(
     invitation: Invitation, *, password_hash: str | None, action: str, by: Actor, at: datetime
 ) -> User:
     email = invitation.email.strip().lower()
-    if why := refusal_of_email(email):
+    name = invitation.name.strip() or email[:120]
+    if why := refusal_of_email(email) or refusal_of_name(name):
         raise RefusedError(why)
     with _one_account_each(email), unit_of_work() as session:
         user = User(
             email=email,
-            name=invitation.name.strip() or email,
+            name=name,
             role=invitation.role,
             password_hash=password_hash,
             created_at=at,
@@ -207,7 +209,7 @@ def open_link(secret: str, *, at: datetime) -> OneTimeLink:
     """The link with this secret, if it still opens."""
     link = queries.open_link(secret_hash(secret), at=at)
     if link is None:
-        raise LinkIsOverError()
+        raise LinkIsOverError
     return link
 
 
@@ -215,7 +217,7 @@ def opened_link(link_id: int, *, at: datetime) -> OneTimeLink:
     """The link that somebody followed a moment ago, if it still opens."""
     link = queries.open_link_by_id(link_id, at=at)
     if link is None:
-        raise LinkIsOverError()
+        raise LinkIsOverError
     return link
 
 
@@ -244,7 +246,7 @@ def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
             .values(used_at=at)
         )
         if _rows(used) != 1:
-            raise LinkIsOverError()
+            raise LinkIsOverError
         before = _state(user)
         user.email, user.name = email, given.name.strip() or user.name
         user.password_hash = password_hash

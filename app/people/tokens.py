@@ -10,7 +10,7 @@ from app.core.db import unit_of_work
 from app.core.errors import ConflictError, NotSignedInError, RefusedError
 from app.core.secrets import new_secret, secret_hash
 from app.people import audit, queries
-from app.people.rules import COMMAND_LINE, Actor, Role
+from app.people.rules import COMMAND_LINE, Actor, Role, refusal_of_name
 from app.people.tables import ApiToken
 
 PREFIX = "bt_"
@@ -40,6 +40,8 @@ class TokenInUse:
 
 def create(wish: TokenWish, *, by: Actor, at: datetime) -> tuple[ApiToken, str]:
     """A new token, and its secret, which nobody can show again."""
+    if why := refusal_of_name(wish.name):
+        raise RefusedError(why)
     secret = PREFIX + new_secret(40)
     with unit_of_work() as session:
         if queries.working_tokens(at=at, name=wish.name):

@@ -302,14 +302,18 @@ def change_role(user_id: int) -> ResponseReturnValue:
     wanted = request.form.get("role", "")
     if wanted not in list(Role):
         raise RefusedError("Choose one of the roles.")
+    at = now()
     changed = service.change_role(
         user_id,
         Role(wanted),
         version=_version(request.form.get("version")),
         by=current_actor(),
-        at=now(),
+        at=at,
     )
-    toast(f"{changed.name} is now {changed.role}.")
+    # A token keeps its scopes, whatever becomes of its maker.
+    made = len(queries.working_tokens(at=at, made_by=user_id))
+    and_tokens = f" Tokens they made keep their scopes: {made}." if made else ""
+    toast(f"{changed.name} is now {changed.role}.{and_tokens}")
     return go(url_for("people.person", user_id=user_id))
 
 
@@ -323,7 +327,7 @@ def deactivate(user_id: int) -> ResponseReturnValue:
         by=current_actor(),
         at=now(),
     )
-    and_tokens = f" {revoked} of their tokens are revoked." if revoked else ""
+    and_tokens = f" Tokens revoked: {revoked}." if revoked else ""
     toast(f"{left.name} is deactivated and signed out.{and_tokens}")
     return go(url_for("people.person", user_id=user_id))
 

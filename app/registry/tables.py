@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Table
@@ -11,6 +11,15 @@ from app.people.tables import User
 
 class Team(Table):
     __tablename__ = "teams"
+    __table_args__ = (
+        Index(
+            "uq_teams_triages",
+            "triages",
+            unique=True,
+            postgresql_where=text("triages"),
+            sqlite_where=text("triages"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(String(80), unique=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, defer, joinedload
 
@@ -110,7 +110,8 @@ def start_draft(alertname: str, *, by: Actor, at: datetime) -> RunbookVersion:
             raise ConflictError(f"Somebody has begun {slug} meanwhile. Reload to see it.")
         version = _add_version(session, draft, None, by=by, at=at)
         session.flush()
-        _record(session, draft, version, Status.DRAFT, by=by, at=at)
+        _write_parts(session, [(draft, version)])
+        _move(session, [(draft, version, Status.DRAFT)], by=by, at=at)
     return version
 
 
@@ -197,9 +198,12 @@ def _write_versions(
             version = _add_version(session, found, last, by=by, at=at, runbook=runbook)
             theirs = runbook is not None and not _published_from_folder(runbook)
             made.append((found, version, Status.DRAFT if theirs else Status.PUBLISHED))
+        if not made:
+            return
         session.flush()
+        _write_parts(session, [(found, version) for found, version, _ in made])
+        _move(session, made, by=by, at=at)
         for found, version, status in made:
-            _record(session, found, version, status, by=by, at=at)
             published = status is Status.PUBLISHED
             path, remarks = found.origin["path"], found.document.remarks
             one = Imported(path, found.slug, version.number, published, remarks)
@@ -266,74 +270,95 @@ def _add_version(
         message=found.message,
         origin=found.origin,
         created_at=at,
-        steps=[
-            RunbookStep(
-                position=position,
-                step_id=step.id,
-                section=step.section,
-                kind=step.kind,
-                title=step.title,
-                body=step.body,
-                risk=step.risk,
-                minutes=step.minutes,
-                attributes=step.attributes,
-            )
-            for position, step in enumerate(document.steps, start=1)
-        ],
-        signals=[
-            RunbookSignal(
-                alertname=signal.alertname, metric=signal.metric, condition=signal.condition
-            )
-            for signal in document.facts.signals
-        ],
     )
     session.add(version)
     return version
 
 
-def _record(
+def _write_parts(session: Session, made: Iterable[tuple[Text, RunbookVersion]]) -> None:
+    """Steps, signals and HTML of new versions, which have their ids by now; all of a kind at once."""
+    steps: list[dict[str, Any]] = []
+    signals: list[dict[str, Any]] = []
+    renderings: list[dict[str, Any]] = []
+    for found, version in made:
+        steps += [
+            {
+                "version_id": version.id,
+                "position": position,
+                "step_id": step.id,
+                "section": step.section,
+                "kind": step.kind,
+                "title": step.title,
+                "body": step.body,
+                "risk": step.risk,
+                "minutes": step.minutes,
+                "attributes": step.attributes,
+            }
+            for position, step in enumerate(found.document.steps, start=1)
+        ]
+        signals += [
+            {
+                "version_id": version.id,
+                "alertname": signal.alertname,
+                "metric": signal.metric,
+                "condition": signal.condition,
+            }
+            for signal in found.document.facts.signals
+        ]
+        renderings.append({"version_id": version.id, "renderer": RENDERER, "parts": found.parts})
+    for table, rows in (
+        (RunbookStep, steps),
+        (RunbookSignal, signals),
+        (RunbookRendering, renderings),
+    ):
+        if rows:
+            session.execute(insert(table), rows)
+
+
+def _move(
     session: Session,
-    found: Text,
-    version: RunbookVersion,
-    status: Status,
+    made: Iterable[tuple[Text, RunbookVersion, Status]],
     *,
     by: Actor,
     at: datetime,
 ) -> None:
-    """Say where a new version stands, and keep its HTML. It has its id by now."""
-    runbook = version.runbook
-    events = [Status.DRAFT] if status is Status.DRAFT else [Status.DRAFT, status]
-    by_id = by.id if by.kind == "person" else None
-    session.add_all(
-        VersionEvent(version_id=version.id, status=each, at=at, by=by.name, by_id=by_id)
-        for each in events
-    )
-    session.add(RunbookRendering(version_id=version.id, renderer=RENDERER, parts=found.parts))
-    said = found.document.facts
-    if status is Status.PUBLISHED:
-        if runbook.published_id is not None:
-            session.add(
-                VersionEvent(
-                    version_id=runbook.published_id,
-                    status=Status.RETIRED,
-                    at=at,
-                    by=by.name,
-                    by_id=by_id,
-                    reason=f"v{version.number} was published.",
-                )
-            )
-        runbook.published = version
-    if status is Status.PUBLISHED or runbook.published_id is None:
-        runbook.title = version.title
-        runbook.failure_mode, runbook.owner = said.failure_mode, said.owner
-    if found.from_folder:
-        runbook.source_path = found.origin["path"]
-    audit.record(
-        "runbook.publish" if status is Status.PUBLISHED else "runbook.draft",
-        target_kind="runbook",
-        target_id=runbook.slug,
-        target_name=f"{runbook.title}, v{version.number}",
-        after={"version": version.number, "sha256": version.sha256, "from": found.origin["kind"]},
-        by=by,
-        at=at,
-    )
+    """Say where new versions stand, and point their runbooks at those that are published."""
+    events: list[dict[str, Any]] = []
+    common = {
+        "at": at,
+        "by": by.name,
+        "by_id": by.id if by.kind == "person" else None,
+        "emergency": False,
+    }
+    for found, version, status in made:
+        runbook, said = version.runbook, found.document.facts
+        moves = [(version.id, Status.DRAFT, "")]
+        if status is Status.PUBLISHED:
+            if runbook.published_id is not None:
+                why = f"v{version.number} was published."
+                moves.append((runbook.published_id, Status.RETIRED, why))
+            moves.append((version.id, Status.PUBLISHED, ""))
+            runbook.published = version
+        events += [
+            common | {"version_id": version_id, "status": moved_to, "reason": why}
+            for version_id, moved_to, why in moves
+        ]
+        if status is Status.PUBLISHED or runbook.published_id is None:
+            runbook.title = version.title
+            runbook.failure_mode, runbook.owner = said.failure_mode, said.owner
+        if found.from_folder:
+            runbook.source_path = found.origin["path"]
+        audit.record(
+            "runbook.publish" if status is Status.PUBLISHED else "runbook.draft",
+            target_kind="runbook",
+            target_id=runbook.slug,
+            target_name=f"{version.title}, v{version.number}",
+            after={
+                "version": version.number,
+                "sha256": version.sha256,
+                "from": found.origin["kind"],
+            },
+            by=by,
+            at=at,
+        )
+    session.execute(insert(VersionEvent), events)

@@ -127,6 +127,9 @@ def upgrade() -> None:
     sa.UniqueConstraint('name', name=op.f('uq_teams_name')),
     sa.UniqueConstraint('slug', name=op.f('uq_teams_slug'))
     )
+    with op.batch_alter_table('teams', schema=None) as batch_op:
+        batch_op.create_index('uq_teams_triages', ['triages'], unique=True, postgresql_where=sa.text('triages'), sqlite_where=sa.text('triages'))
+
     op.create_table('users',
     sa.Column('id', sa.Integer(), nullable=False),
     sa.Column('email', sa.String(length=254), nullable=False),

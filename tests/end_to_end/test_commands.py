@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.processes import Baton, Greeting, free_port, wait_for
+from tests.support.processes import Baton, Greeting, database_on, free_port, wait_for
 
 WELCOME = {
     "email": "ada@example.com",
@@ -53,14 +53,14 @@ def test_the_first_start_leads_to_a_signed_in_administrator_and_later_starts_kee
     second = baton.start()
     assert second.link not in (None, first.link)
     with baton.browser() as browser:
-        assert browser.get(first.link, timeout=10).status_code == 404
+        assert browser.get(first.link, timeout=10).status_code == 410
         page = welcome(browser, str(second.link))
         assert page.url == f"{baton.url}/"
         assert page.ok
         assert "Ada" in page.text
         assert browser.get(f"{baton.url}/settings/people", timeout=10).ok
     with baton.browser() as browser:
-        assert browser.get(str(second.link), timeout=10).status_code == 404
+        assert browser.get(str(second.link), timeout=10).status_code == 410
     assert baton.interrupt() == 0
 
     # Now that there is an administrator, a start prints no link.
@@ -133,8 +133,6 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(installed):
 def test_one_installation_moves_to_postgresql_by_its_database_url(
     installed, postgres_server, tmp_path: Path
 ):
-    from tests.support.processes import database_on
-
     baton = installed()
     on_sqlite = baton.start()
     baton.secret("user", "add", "on-sqlite@example.com")

@@ -59,12 +59,13 @@ def free_port() -> int:
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """Ours without what would reach into an installation: its settings, proxies, metrics."""
+    """Ours without what would reach into an installation or slow it down."""
     ours = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("BATON_", "PROMETHEUS_", "PYTEST_"))
         and not name.lower().endswith("_proxy")
+        and name != "PYTHONDONTWRITEBYTECODE"  # each command would compile all of Baton anew
     }
     return {**ours, **settings}
 

@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from flask import request_finished
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -31,19 +32,15 @@ def recsys(app):
 def test_1_a_delivery_is_committed_before_its_2xx(app, sender, deliveries):
     seen_by_others = []
 
-    @app.after_request
-    def look(response):
+    def look(_app, response):
         # Another connection, so only what is committed can be seen.
         with db.engine.connect() as other:
             seen_by_others.append(
                 other.scalar(select(func.count()).select_from(Delivery.__table__))
             )
-        return response
 
-    try:
+    with request_finished.connected_to(look, app):
         answer = sender().send(webhook(firing()))
-    finally:
-        app.after_request_funcs[None].remove(look)
 
     assert answer.status_code == 200
     assert seen_by_others == [1]

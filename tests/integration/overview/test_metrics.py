@@ -126,7 +126,8 @@ def test_the_metrics_key_opens_the_metrics(client, key):
 
 def test_every_metric_of_ours_is_explained_in_the_docs(client):
     families = text_string_to_metric_families(client.get("/metrics").text)
-    named = {family.name for family in families if family.name.startswith("baton_")}
+    names = {family.name for family in families if family.name.startswith("baton_")}
+    named = {name for name in names if not name.endswith("_created")}  # a part of each histogram
     explained = DOCS.read_text("utf-8")
 
     assert len(named) > 15

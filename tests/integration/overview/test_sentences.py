@@ -21,18 +21,18 @@ def test_the_summary_counts_what_is_open_and_what_the_reader_leads(count, mine, 
 
 
 @pytest.mark.parametrize(
-    ("unconnected", "teams", "starts"),
+    ("named", "unconnected", "teams", "starts"),
     [
-        ([], 0, "Pages go nowhere: there is no team yet"),
-        (["Serving"], 1, "Pages go to the sandbox pager: no team is connected"),
-        (["Serving"], 2, "Pages of Serving go to the sandbox pager"),
-        (["Ads", "Serving"], 3, "Pages of Ads and Serving go"),
-        (["Ads", "Maps", "Serving"], 4, "Pages of Ads, Maps and one more team go"),
-        (["Ads", "Maps", "Risk", "Serving"], 5, "Pages of Ads, Maps and two more teams go"),
+        ([], 0, 0, "Pages go nowhere: there is no team yet"),
+        (["Serving"], 1, 1, "Pages go to the sandbox pager: no team is connected"),
+        (["Serving"], 1, 2, "Pages of Serving go to the sandbox pager"),
+        (["Ads", "Serving"], 2, 3, "Pages of Ads and Serving go"),
+        (["Ads", "Maps"], 3, 4, "Pages of Ads, Maps and one more team go"),
+        (["Ads", "Maps"], 4, 5, "Pages of Ads, Maps and two more teams go"),
     ],
 )
-def test_the_notice_names_whose_pages_wake_nobody(unconnected, teams, starts):
-    sentence = where_pages_go(unconnected, teams)
+def test_the_notice_names_whose_pages_wake_nobody(named, unconnected, teams, starts):
+    sentence = where_pages_go(named, unconnected, teams)
 
     assert sentence is not None
     assert sentence.startswith(starts)
@@ -40,7 +40,7 @@ def test_the_notice_names_whose_pages_wake_nobody(unconnected, teams, starts):
 
 
 def test_there_is_no_notice_once_every_team_is_connected():
-    assert where_pages_go([], 3) is None
+    assert where_pages_go([], 0, 3) is None
 
 
 @pytest.mark.parametrize(("count", "said"), [(0, "0"), (99, "99"), (100, "100+")])

@@ -79,3 +79,15 @@ def used_by(app: Flask, browser: Browser) -> Callable[[User], Browser]:
         return own
 
     return sign_in
+
+
+@pytest.fixture
+def cost(app: Flask, queries: Callable[..., int]) -> Callable[[Callable[[], object]], int]:
+    """How many statements a page sends when nothing is remembered from the page before."""
+
+    def count(call: Callable[[], object]) -> int:
+        for forget in app.extensions.get("forget", ()):
+            forget()
+        return queries(call)
+
+    return count

@@ -153,13 +153,13 @@ def test_text_that_no_database_can_hold_finds_nothing_and_breaks_nothing(adminis
     assert administrator.sign_in("a\0@b", "x\0").status_code == 303  # signed in already
 
 
-def test_the_page_costs_the_same_for_one_entry_or_fifty(changed, administrator, queries):
+def test_the_page_costs_the_same_for_one_entry_or_fifty(changed, administrator, cost):
     changed()
-    one = queries(lambda: administrator.get("/settings/audit"))
+    one = cost(lambda: administrator.get("/settings/audit"))
     for _ in range(49):
         changed()
 
-    assert queries(lambda: administrator.get("/settings/audit")) == one
+    assert cost(lambda: administrator.get("/settings/audit")) == one
 
 
 def test_the_api_gives_the_trail_page_by_page(changed, browser, at):

@@ -103,12 +103,12 @@ def test_the_list_goes_on_where_its_page_ended(app, actor, at):
     assert len(seen) == 7
 
 
-def test_the_list_costs_the_same_for_one_or_forty(settings, person, queries):
-    one = queries(lambda: settings.get("/settings/people"))
+def test_the_list_costs_the_same_for_one_or_forty(settings, person, cost):
+    one = cost(lambda: settings.get("/settings/people"))
     for number in range(40):
         person(f"P{number} Person")
 
-    assert queries(lambda: settings.get("/settings/people")) == one
+    assert cost(lambda: settings.get("/settings/people")) == one
 
 
 def test_a_role_is_changed_at_once_and_audited(settings, used_by, person):
@@ -129,6 +129,26 @@ def test_a_role_is_changed_at_once_and_audited(settings, used_by, person):
         "Ada Byron",
     )
     assert (entry.before, entry.after) == ({"role": "viewer"}, {"role": "maintainer"})
+
+
+def test_who_loses_a_role_is_shown_with_the_tokens_that_keep_theirs(settings, person):
+    ada = person("Ada Byron", Role.MAINTAINER)
+    wish = TokenWish("deploys", ["registry:write"], None)
+    tokens.create(wish, by=service.acting(ada), at=now())
+
+    reply = settings.post(
+        f"/settings/people/{ada.id}/role", data={"role": "viewer", "version": ada.version}
+    )
+
+    assert "Tokens they made keep their scopes: 1." in settings.get(reply.location).text
+
+
+def test_a_role_that_stays_the_same_is_no_change(settings, person):
+    ada = person("Ada Byron", Role.VIEWER)
+
+    settings.post(f"/settings/people/{ada.id}/role", data={"role": "viewer", "version": 1})
+
+    assert audited() == []
 
 
 def test_a_role_that_does_not_exist_is_refused(settings, person):

@@ -295,10 +295,8 @@ def test_signing_in_takes_a_csrf_token(app, browser, person, monkeypatch):
     assert browser.sign_in("ada@example.com", csrf_token=token[1]).status_code == 303
 
 
-def test_the_sign_in_page_asks_the_database_nothing(app, browser, request):
-    count = request.getfixturevalue("queries")
-
-    assert count(lambda: browser.get("/sign-in?next=/incidents/214")) == 0
+def test_the_sign_in_page_asks_the_database_nothing(browser, cost):
+    assert cost(lambda: browser.get("/sign-in?next=/incidents/214")) == 0
 
 
 def test_a_page_asks_for_its_person_once_however_often_it_names_them(used_by, person, monkeypatch):

@@ -8,10 +8,9 @@ from sqlalchemy import select
 
 from app.core.clock import now
 from app.core.db import db
-from app.core.errors import ConflictError, NotSignedInError
+from app.core.errors import ConflictError, NotSignedInError, RefusedError
 from app.core.secrets import secret_hash
-from app.people import queries as people_queries
-from app.people import service, tokens
+from app.people import queries, service, tokens
 from app.people.rules import COMMAND_LINE, Actor, Role
 from app.people.tables import ApiToken, AuditEntry
 from app.people.tokens import TokenWish
@@ -178,7 +177,7 @@ def test_nobody_makes_a_token_that_may_do_more_than_they(used_by, person, role, 
 
     assert reply.status_code == 422
     assert sentence in reply.text
-    assert not people_queries.tokens()
+    assert not queries.tokens()
 
 
 def test_an_administrator_may_make_a_token_that_never_expires(used_by, person):
@@ -189,7 +188,7 @@ def test_an_administrator_may_make_a_token_that_never_expires(used_by, person):
         data={"name": "CI deploys", "scopes": ["people:read"], "days": "never"},
     )
 
-    [token] = people_queries.tokens()
+    [token] = queries.tokens()
     assert token.expires_at is None
 
 
@@ -222,7 +221,7 @@ def test_a_token_is_revoked_by_its_maker_or_an_administrator(used_by, person, ro
 
     assert reply.status_code == status
     db.session.expire_all()
-    assert (people_queries.token(token.id).revoked_at is not None) is (status == 303)
+    assert (queries.token(token.id).revoked_at is not None) is (status == 303)
 
 
 def test_what_a_token_changes_is_audited_as_its_doing(app, at):
@@ -231,12 +230,17 @@ def test_what_a_token_changes_is_audited_as_its_doing(app, at):
     assert tokens.check(secret, at=at).actor == Actor("token", token.id, "CI deploys")
 
 
-def test_the_list_of_tokens_costs_the_same_for_one_or_thirty(used_by, person, queries):
+def test_the_list_of_tokens_costs_the_same_for_one_or_thirty(used_by, person, cost):
     ada = person(role=Role.ADMINISTRATOR)
     browser = used_by(ada)
     create(by=service.acting(ada))
-    one = queries(lambda: browser.get("/settings/tokens"))
+    one = cost(lambda: browser.get("/settings/tokens"))
     for number in range(29):
         create(f"token {number}", by=service.acting(ada))
 
-    assert queries(lambda: browser.get("/settings/tokens")) == one
+    assert cost(lambda: browser.get("/settings/tokens")) == one
+
+
+def test_a_name_that_no_column_can_hold_is_refused(app):
+    with pytest.raises(RefusedError, match="A name has at most 120 characters"):
+        create("x" * 121)
