@@ -16,7 +16,7 @@ from typing import Any, cast
 from flask import Flask, current_app
 from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from app.alerts.rules import REPEAT_WINDOW, DeliveryState
 from app.alerts.spool import Spool
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 DELIVERIES = cast(Table, Delivery.__table__)
 LAST_BODIES = cast(Table, LastBody.__table__)
 
+# The database does not answer, or not now. Any other error of it is about what it was given.
+AWAY = (OperationalError, InterfaceError)
 MOST = 256  # deliveries a transaction
 DEADLINE = 30.0  # seconds a request waits for its commit
 SPOOL_CHECK = 1.0  # seconds between two tries to empty the spool while nothing arrives
@@ -102,16 +104,16 @@ class Committer:
             if self.spool.size():
                 self._replay()  # what waits came first
             self._write(batch)
-        except IntegrityError:
-            # One of them can't be written, and took the others with it.
-            for entry in batch:
-                self._settle_alone(entry)
-        except DBAPIError as error:
+        except AWAY as error:
             log.error(
                 "database away, spooling",
                 extra={"deliveries": len(batch), "error": str(error.orig)},
             )
             self._spool(batch)
+        except DBAPIError:
+            # One of them can't be written, and took the others with it.
+            for entry in batch:
+                self._settle_alone(entry)
 
     def _settle_alone(self, entry: Entry) -> None:
         try:
@@ -132,7 +134,7 @@ class Committer:
     def _empty_spool(self) -> None:
         try:
             self._replay()
-        except DBAPIError:
+        except AWAY:
             log.warning("database still away", extra={"spool_bytes": self.spool.size()})
 
     def _replay(self) -> None:
@@ -246,8 +248,32 @@ class Committer:
         self._woke_for = second
 
 
-def write_spooled(columns: list[dict[str, Any]]) -> None:
-    """Write what waited in the spool. What was written before is known by its receipt."""
+def write_spooled(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Write what waited in the spool; what was written before is known by its receipt.
+
+    Returns those that the database will never take, so that one of them can't hold up the rest.
+    """
+    try:
+        _write_known(columns)
+    except AWAY:
+        raise
+    except DBAPIError:
+        return [one for one in columns if not _is_taken(one)]
+    return []
+
+
+def _is_taken(columns: dict[str, Any]) -> bool:
+    try:
+        _write_known([columns])
+    except AWAY:
+        raise
+    except DBAPIError:
+        log.exception("a spooled delivery can't be written", extra={"receipt": columns["receipt"]})
+        return False
+    return True
+
+
+def _write_known(columns: list[dict[str, Any]]) -> None:
     with db.engine.connect() as connection:
         connection = connection.execution_options(write=True)
         on_sqlite = connection.dialect.name == "sqlite"

@@ -32,7 +32,7 @@ from app.alerts.sources import SOURCES
 from app.alerts.tables import AlertState, Change, Delivery, Integration, LastBody
 from app.alerts.trial import TRIALS, Trial
 from app.config import settings
-from app.core.db import Table, unit_of_work
+from app.core.db import Table, end_read, unit_of_work
 from app.core.errors import ConflictError, NotFoundError, RefusedError
 from app.core.jobs import enqueue
 from app.core.secrets import new_secret, secret_hash
@@ -245,16 +245,17 @@ def send_test(
     if key is not None and not hmac.compare_digest(secret_hash(key), integration.key_hash):
         raise ConflictError(f"{integration.name} has another key by now. Test it with that one.")
     trial = Trial(secrets.token_hex(8), model.strip()[:120], by.name, settings().url, at)
-    _record_test(integration, trial, by=by)
     path, document = f"/in/{integration.source}", TRIALS[integration.source](trial)
+    _record_test(integration, trial, by=by)
     if key is not None:
         reply = own_door.post(path, key, document)
     else:
-        lent = _lend_key(integration, at)
+        lent = _lend_key(integration_id, at)
         try:
             reply = own_door.post(path, lent, document)
         finally:
-            _take_back(integration.id, lent)
+            _take_back(integration_id, lent)
+    end_read()  # whoever looks for the delivery now must not look into the past
     receipt = reply.body.get("delivery")
     return DoorAnswer(
         reply.status,
@@ -263,20 +264,20 @@ def send_test(
     )
 
 
-def _lend_key(integration: Integration, at: datetime) -> str:
+def _lend_key(integration_id: int, at: datetime) -> str:
     lent = new_secret()
     with unit_of_work() as session:
         # Not through the object: this is no edit, and must not disturb one.
         found = session.execute(
             update(Integration)
             .where(
-                Integration.id == integration.id,
+                Integration.id == integration_id,
                 or_(Integration.old_key_hash.is_(None), Integration.old_key_until <= at),
             )
             .values(old_key_hash=secret_hash(lent), old_key_until=at + TEST_KEY_LASTS)
         )
         if _rows(found) != 1:
-            until = integration.old_key_until
+            until = queries.integration(integration_id).old_key_until
             raise ConflictError(
                 "Another key of this integration works until "
                 f"{f'{until:%H:%M} UTC' if until else 'a little later'}, and a test needs its "

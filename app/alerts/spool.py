@@ -51,19 +51,22 @@ class Spool:
             os.write(file, lines)
             os.fsync(file)
 
-    def replay(self, write: Callable[[list[Entry]], None]) -> int:
+    def replay(self, write: Callable[[list[Entry]], list[Entry]]) -> int:
         """Hand all that waits to `write`, then empty the file. Returns how many.
 
         If `write` raises, everything stays. If the process dies between the two, they are written
-        again: `write` must know an entry by its receipt.
+        again: `write` must know an entry by its receipt. What `write` returns can't be written and
+        is kept in a file beside, for people to look at.
         """
         if not self.size():
             return 0
         with self._locked() as file:
             with open(self.path, "rb") as reader:
                 entries = list(_entries(reader.read()))
-            if entries:
-                write(entries)
+            unwritable = write(entries) if entries else []
+            if unwritable:
+                with open(self.path.with_suffix(".unwritable"), "ab") as beside:
+                    beside.write(b"".join(_line(entry) for entry in unwritable))
             os.ftruncate(file, 0)
             os.fsync(file)
         log.info("spool replayed", extra={"deliveries": len(entries)})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, case, func, or_, select, tuple_
 from sqlalchemy.sql.functions import coalesce
 
 from app.alerts import queries as alerts
@@ -74,7 +74,8 @@ def waiting_incidents(person_id: int) -> Sequence[AnyRow]:
     """
     mine = Incident.lead_id == person_id
     untaken = Incident.state == State.TRIGGERED
-    rank = (~(mine | (untaken & Incident.team_id.in_(_teams_of(person_id))))).label("rank")
+    theirs = untaken & Incident.team_id.in_(_teams_of(person_id))
+    rank = case((mine, 0), (theirs, 0), else_=1).label("rank")
     first = (
         select(Incident.id, rank, func.count().over().label("of"))
         .where(Incident.state.in_(OPEN), mine | (untaken & Incident.model_id.is_not(None)))

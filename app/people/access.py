@@ -155,7 +155,9 @@ def end_session() -> None:
 
 def _load(session_id: str) -> SignedIn | None:
     user_id, _, epoch = session_id.partition(".")
-    if not (user_id.isdigit() and epoch.isdigit() and session.get("ends", 0) > now().timestamp()):
+    if not (
+        user_id.isdecimal() and epoch.isdecimal() and session.get("ends", 0) > now().timestamp()
+    ):
         return None
     user = queries.user_in_session(int(user_id), int(epoch))
     return SignedIn(user) if user else None

@@ -219,7 +219,7 @@ class _Page:
             "language": language,
             "label": label,
             "html": with_variables(escape(fence.content.rstrip("\n"), quote=False)),
-            "copy": to_copy(fence.content, language),
+            "copied": to_copy(fence.content, language),
         }
 
     def _option(self, item: str) -> dict[str, Any]:

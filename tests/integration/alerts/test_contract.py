@@ -204,9 +204,35 @@ def test_3_a_line_that_a_crash_cut_short_is_left_out_of_the_replay(
     spool.path.write_bytes(b'{"receipt": "half a li')
     written = []
 
-    spool.replay(written.extend)
+    spool.replay(lambda entries: written.extend(entries) or [])
 
     assert written == []
+    assert spool.size() == 0
+
+
+def test_3_what_the_database_will_never_take_does_not_hold_up_the_spool(
+    app, sender, deliveries, tmp_path
+):
+    door = sender()
+    door.send(webhook(firing()))
+    [kept] = deliveries()
+    good = {
+        column.name: getattr(kept, column.name)
+        for column in Delivery.__table__.columns
+        if column.name != "id"
+    }
+    spool = Spool(tmp_path / "spool.jsonl", 1_000_000)
+    spool.append(
+        [
+            {**good, "receipt": "bad", "integration_id": 4711},  # there is no such door
+            {**good, "receipt": "good"},
+        ]
+    )
+
+    spool.replay(write_spooled)
+
+    assert [delivery.receipt for delivery in deliveries()] == [kept.receipt, "good"]
+    assert b'"bad"' in (tmp_path / "spool.unwritable").read_bytes()
     assert spool.size() == 0
 
 

@@ -336,12 +336,16 @@ def test_a_door_is_closed_and_opened_again_from_its_page(administrator):
     assert only_integration().closed_at is None
 
 
-def test_a_test_from_the_page_leads_to_its_delivery(app, served, administrator, work):
-    made, _key = factories.integration("alertmanager", name="Prod")
+@pytest.mark.parametrize("keyed", [True, False], ids=["beside its key", "later"])
+def test_a_test_from_the_page_leads_to_its_delivery(app, served, administrator, work, keyed):
+    made, key = factories.integration("alertmanager", name="Prod")
 
-    reply = administrator.post(f"/settings/integrations/{made.id}/test", data={"model": ""})
+    reply = administrator.post(
+        f"/settings/integrations/{made.id}/test", data={"model": "", "key": key if keyed else ""}
+    )
 
     assert reply.status_code == 303
+    assert reply.location == "/deliveries/1"
     work()
     page = administrator.get(reply.location)
     assert "Opened INC-" in page.text

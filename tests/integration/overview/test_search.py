@@ -21,7 +21,7 @@ def found(browser, text: str) -> list[str]:
     """The addresses that the palette shows, best first."""
     reply = browser.get("/search", query_string={"q": text}, headers=HTMX)
     assert reply.status_code == 200
-    return re.findall(r'href="([^"]*)"', reply.text)
+    return re.findall(r'<a class="row" href="([^"]*)"', reply.text)
 
 
 def test_the_palette_gets_links_and_no_page(browser):

@@ -283,7 +283,7 @@ def test_html_that_is_missing_is_made_when_somebody_reads(app, bring_in, latency
     parts = service.rendered(version)
 
     assert (
-        parts["steps"]["back"]["blocks"][0]["copy"] == "kubectl rollout undo deployment/{{model}}"
+        parts["steps"]["back"]["blocks"][0]["copied"] == "kubectl rollout undo deployment/{{model}}"
     )
     assert db.session.scalars(select(RunbookRendering.renderer)).all() == [RENDERER]
     assert service.rendered(queries.published("latency")) == parts

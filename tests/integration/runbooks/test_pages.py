@@ -42,10 +42,8 @@ def test_the_list_shows_what_matters(reader, two_versions):
 
     words = text_of(reader.get("/runbooks").text)
 
-    assert (
-        "Latency is high latency Latency above its limit Serving Platform v2 3 12 March 2026 Baton"
-        in words
-    )
+    assert "Latency is high latency Latency above its limit Serving Platform v2 3" in words
+    assert re.search(r"12 March( 2026)? Baton", words)
     assert "1 runbook" in words
 
 

@@ -51,7 +51,7 @@ def test_commands_stand_apart_from_prose_with_what_is_copied():
     assert command["html"] == (
         '$ drift --model <span class="var">{{model}}</span> &lt;x&gt;\nPSI 0.3'
     )
-    assert command["copy"] == "drift --model {{model}} <x>"
+    assert command["copied"] == "drift --model {{model}} <x>"
 
 
 @pytest.mark.parametrize(

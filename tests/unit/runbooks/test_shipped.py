@@ -96,7 +96,7 @@ def test_every_step_says_what_success_looks_like(document, parts):
 
 def test_what_changes_something_can_be_taken_back(document, parts):
     for step in document.steps:
-        commands = [b["copy"] for b in parts["steps"][step.id]["blocks"] if b["kind"] == "command"]
+        commands = [b["copied"] for b in parts["steps"][step.id]["blocks"] if b["kind"] == "command"]
         if any(DANGEROUS.search(command) for command in commands):
             assert step.risk == "high", step.id
         if step.risk == "high":
