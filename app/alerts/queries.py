@@ -27,8 +27,8 @@ from app.web.pagination import SIZE, Page, decode_cursor, encode_cursor, page_of
 AnyRow = Row[*tuple[Any, ...]]
 AnySelect = Select[*tuple[Any, ...]]
 
-COUNTED = 10_000  # the end of counting what may be endless
-SEARCHED = 10_000  # deliveries that one search looks through
+COUNTED = 2_000  # the end of counting what may be endless
+SEARCHED = 10_000  # deliveries that one look for several things at once goes through
 DAY = timedelta(days=1)
 SILENT_AFTER = DAY
 INCIDENTS_SHOWN = 20
@@ -226,6 +226,7 @@ STATES: dict[str, ColumnElement[bool]] = {
     "refused": Delivery.state == DeliveryState.REFUSED,
     "duplicate": Delivery.state == DeliveryState.DUPLICATE,
 }
+RARE = ("dead", "retrying")  # so few that all of them can be looked through
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,23 +257,15 @@ def deliveries(
     wanted: DeliveryFilter, *, cursor: str | None = None, size: int = SIZE
 ) -> FoundDeliveries:
     """The newest first."""
-    conditions = [STATES[wanted.state]]
+    named = _named(wanted.words)
+    by_index, others = ([named], []) if named is not None else _split(wanted)
     if cursor:
-        conditions.append(Delivery.id < decode_cursor(cursor, int)[0])
-    if wanted.integration_id is not None:
-        conditions.append(Delivery.integration_id == wanted.integration_id)
-    if wanted.source:
-        conditions.append(Delivery.source == wanted.source)
-    words = wanted.words.replace("\0", "").strip()
-    named, end, full = _named(words), None, False
-    if named is not None:
-        conditions.append(named)
-    elif words:
-        end, full = _end_of_search(conditions)
-        conditions += [Delivery.id >= (end or 0)]
-        conditions += [Delivery.what.icontains(word, autoescape=True) for word in words.split()]
+        by_index.append(Delivery.id < decode_cursor(cursor, int)[0])
+    end, full = _end_of_search(by_index) if others else (None, False)
+    if end is not None:
+        by_index.append(Delivery.id >= end)
     found: Page[AnyRow] = page_of(
-        db.session.execute(_lines().where(*conditions).limit(size + 1)).all(),
+        db.session.execute(_lines().where(*by_index, *others).limit(size + 1)).all(),
         size,
         key=lambda row: (row.id,),
     )
@@ -281,9 +274,27 @@ def deliveries(
     return FoundDeliveries(found.items, found.next)
 
 
+def _split(
+    wanted: DeliveryFilter,
+) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """What an index finds, and what is left to be looked for row by row."""
+    state = [] if wanted.state == "all" else [STATES[wanted.state]]
+    door = (
+        [] if wanted.integration_id is None else [Delivery.integration_id == wanted.integration_id]
+    )
+    others: list[ColumnElement[bool]] = []
+    if wanted.source:
+        others.append(Delivery.source == wanted.source)
+    words = wanted.words.replace("\0", "").split()
+    others += [Delivery.what.icontains(word, autoescape=True) for word in words]
+    if not door or (state and wanted.state in RARE):
+        return state, door + others
+    return door, state + others
+
+
 def _named(words: str) -> ColumnElement[bool] | None:
     """The one delivery that the words name, if they name one."""
-    said = words.lower()
+    said = words.strip().lower()
     if RECEIPT.fullmatch(said):
         return Delivery.receipt == said
     number = NUMBER.fullmatch(said)
@@ -291,9 +302,9 @@ def _named(words: str) -> ColumnElement[bool] | None:
 
 
 def _end_of_search(conditions: Sequence[ColumnElement[bool]]) -> tuple[int | None, bool]:
-    """How far down a search by words goes, and whether there may be more below.
+    """How far down a search goes, and whether there may be more below.
 
-    Words are found by reading rows one by one, and the inbox may hold millions.
+    What no index finds is found by reading rows one by one, and the inbox may hold millions.
     """
     newest = (
         select(Delivery.id)

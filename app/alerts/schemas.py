@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.alerts.bodies import without_key
-from app.alerts.queries import AnyRow, IntegrationLine
+from app.alerts.queries import COUNTED, AnyRow, IntegrationLine
 from app.alerts.rules import DeliveryState
 from app.alerts.service import MOST_REPLAYED
 from app.alerts.tables import Delivery
@@ -42,7 +42,7 @@ class IntegrationOut(BaseModel):
     old_key_until: datetime | None
     closed_at: datetime | None
     last_delivery_at: datetime | None
-    deliveries_24h: int = Field(description="Up to 10,000.")
+    deliveries_24h: int = Field(description=f"Up to {COUNTED:,}.")
     dead_letters: int
     refused_24h: int
 

@@ -41,7 +41,7 @@ DOORS = {"events_v2": "/v2/enqueue"}
 
 @bp.app_template_filter("counted")
 def counted(count: int) -> str:
-    """1,210; and 10,000+ where counting ended."""
+    """1,210; and 2,000+ where counting ended."""
     return f"{count:,}{'+' if count >= COUNTED else ''}"
 
 
@@ -298,19 +298,19 @@ def _list(wanted: DeliveryFilter) -> dict[str, Any]:
     }
 
 
-@bp.get("/deliveries/<int:delivery_id>")
+@bp.get("/deliveries/<bigid:delivery_id>")
 @requires(Role.RESPONDER)
 def delivery(delivery_id: int) -> ResponseReturnValue:
     return _delivery_page(queries.delivery(delivery_id))
 
 
-@bp.get("/deliveries/<int:delivery_id>/part/outcome")
+@bp.get("/deliveries/<bigid:delivery_id>/part/outcome")
 @requires(Role.RESPONDER)
 def outcome_part(delivery_id: int) -> ResponseReturnValue:
     return live("alerts/delivery.html", part="outcome", **_outcome(queries.delivery(delivery_id)))
 
 
-@bp.get("/deliveries/<int:delivery_id>/body")
+@bp.get("/deliveries/<bigid:delivery_id>/body")
 @requires(Role.RESPONDER)
 def body(delivery_id: int) -> ResponseReturnValue:
     """The body as it came, but for the key that it may hold. Never shown by the browser itself."""
@@ -323,7 +323,7 @@ def body(delivery_id: int) -> ResponseReturnValue:
     return response
 
 
-@bp.post("/deliveries/<int:delivery_id>/replay")
+@bp.post("/deliveries/<bigid:delivery_id>/replay")
 @requires(Role.MAINTAINER)
 def replay(delivery_id: int) -> ResponseReturnValue:
     service.replay([delivery_id], by=current_actor(), at=now())
@@ -340,7 +340,7 @@ def replay_all_dead() -> ResponseReturnValue:
     return go(url_for("alerts.deliveries"))
 
 
-@bp.post("/deliveries/<int:delivery_id>/drop")
+@bp.post("/deliveries/<bigid:delivery_id>/drop")
 @requires(Role.MAINTAINER)
 def drop(delivery_id: int) -> ResponseReturnValue:
     form = DropForm(prefix="drop-")

@@ -93,7 +93,7 @@ def detail(incident_id: int) -> ResponseReturnValue:
 @requires(Role.VIEWER)
 def detail_part(incident_id: int, part: str) -> ResponseReturnValue:
     """A live region of the page; forms stay outside of all of them."""
-    if part not in ("head", "alerts", "timeline", "facts"):
+    if part not in ("head", "actions", "alerts", "timeline", "facts"):
         part = "head"
     return live("incidents/detail.html", part=part, **_detail(incident_id))
 
@@ -277,7 +277,7 @@ def add_note(incident_id: int) -> ResponseReturnValue:
     return go(url_for("incidents.detail", incident_id=incident_id, _anchor="timeline"))
 
 
-@bp.post("/incidents/<int:incident_id>/pages/<int:message_id>/retry")
+@bp.post("/incidents/<int:incident_id>/pages/<bigid:message_id>/retry")
 @requires(Role.RESPONDER)
 def retry_page(incident_id: int, message_id: int) -> ResponseReturnValue:
     service.retry_page(incident_id, message_id, by=current_actor(), at=now())

@@ -380,7 +380,8 @@ class _Steps:
     def read(self, cut: _Cut, lines: Sequence[str], section: str) -> Step:
         where = f"Line {self.above + cut.begin + 1}"
         attributes = attributes_of(cut.comment)
-        title, complete = _title(cut.title or "")
+        title_source = (cut.title or "").rstrip().removesuffix(":")
+        title, complete = _title(title_source)
         if cut.from_item:
             body = _dedented(lines, cut.body - cut.begin if complete else 0)
         else:
@@ -391,7 +392,7 @@ class _Steps:
             section=section,
             kind=self._kind(attributes.get("kind"), body, role_of(section), where),
             title=title or f"Step {len(self.ids)}",
-            title_source=(cut.title or "") if complete else "",
+            title_source=title_source if complete else "",
             body=body,
             risk=self._risk(attributes.get("risk"), where),
             minutes=self._minutes(attributes.get("minutes"), where),

@@ -53,6 +53,7 @@ class Reading:
             for section in self.parts["sections"]
         ]
 
+    @property
     def review_due(self) -> datetime | None:
         """When it should be verified again."""
         if self.said.last_verified is None or self.said.review_every is None:
@@ -153,6 +154,7 @@ def _page_of(found: RunbookVersion) -> ResponseReturnValue:
     related = queries.existing(shown.said.related)
     return page(
         "runbooks/detail.html",
+        at=now(),
         shown=shown,
         version=found,
         runbook=runbook,

@@ -5,7 +5,17 @@ import json
 from flask import Flask
 
 from app.config import settings
-from app.web import assets, components, errors, navigation, requests, times, toast, views
+from app.web import (
+    assets,
+    components,
+    converters,
+    errors,
+    navigation,
+    requests,
+    times,
+    toast,
+    views,
+)
 from app.web.csrf import csrf
 
 HTMX = {
@@ -30,6 +40,7 @@ def register(app: Flask) -> None:
     # A form stays good for as long as its session: nobody loses text to an hour's limit.
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)
     requests.register(app)
+    converters.register(app)
     toast.register(app)
     assets.register(app)
     navigation.register(app)

@@ -76,7 +76,12 @@ export function focusSummary(root) {
 document.addEventListener("htmx:afterSettle", (event) => focusSummary(event.detail.elt));
 focusSummary(document);
 
-// A dialog that asks again because of an error, or one that the address names.
-const asking = document.querySelector("[data-open-now]")?.closest("dialog");
-if (asking) openDialog(asking.id);
-else if (location.hash.length > 1) openDialog(decodeURIComponent(location.hash.slice(1)));
+// A dialog that asks again because of an error came open; or the address names one.
+const asking = document.querySelector("dialog[open]");
+if (asking) {
+  asking.close();
+  openDialog(asking.id);
+} else if (location.hash.length > 1 && openDialog(decodeURIComponent(location.hash.slice(1)))) {
+  // While it is the target of the address, style sheets keep it on the page.
+  location.replace("#");
+}

@@ -54,6 +54,14 @@ function pageKey(key) {
   return true;
 }
 
+function nameOf(element) {
+  const named = element.getAttribute("aria-label");
+  if (named) return named;
+  const label = (element.labels?.[0] ?? element).cloneNode(true);
+  for (const mark of label.querySelectorAll("kbd, svg")) mark.remove();
+  return label.textContent.trim();
+}
+
 function describePageKeys() {
   const list = document.getElementById("keys-here");
   if (!list) return;
@@ -64,9 +72,7 @@ function describePageKeys() {
       cap.className = "kbd";
       cap.textContent = element.dataset.key.toUpperCase();
       term.append(cap);
-      const label = element.cloneNode(true);
-      for (const mark of label.querySelectorAll("kbd, svg")) mark.remove();
-      what.textContent = element.getAttribute("aria-label") ?? label.textContent.trim();
+      what.textContent = nameOf(element);
       pair.append(term, what);
       return pair;
     }),

@@ -43,5 +43,17 @@ document.addEventListener("keydown", (event) => {
   choose(tabs[to]);
 });
 
+// What the address names, or what needs the reader, may stand in a view that is not shown.
+function reveal(element) {
+  const pane = element?.closest("[data-pane]");
+  if (!pane || pane.checkVisibility()) return;
+  document.querySelector(`[data-for][data-view="${pane.dataset.pane}"]`)?.click();
+  element.scrollIntoView();
+}
+const named = () =>
+  location.hash.length > 1 ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+window.addEventListener("hashchange", () => reveal(named()));
+
 document.addEventListener("htmx:afterSettle", (event) => prepare(event.detail.elt));
 prepare(document);
+reveal(document.querySelector("[data-pane] [data-focus]") ?? named());

@@ -310,3 +310,9 @@ def test_every_action_of_the_api_is_in_its_description(app, client):
         assert url_for("incidents_api.detail", incident_id=1).endswith("/incidents/1")
     assert any(path.endswith("/acknowledge") for path in paths)
     assert any(path.endswith("/escalate") for path in paths)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 10**30])
+def test_a_number_that_no_row_can_have_is_an_address_that_does_not_exist(browser, number):
+    assert browser.get(f"/incidents/{number}").status_code == 404
+    assert browser.get(f"/deliveries/{number}").status_code == 404
