@@ -339,3 +339,29 @@ def test_five_hundred_foreign_files_come_in_quickly(app, bring_in, write, querie
 def test_a_draft_needs_a_name_that_can_be_written(app, name, at):
     with pytest.raises(RefusedError):
         service.start_draft(name, by=PRIYA, at=at)
+
+
+LONG = "x" * 400
+NASTY = {
+    "long.md": f"---\ntitle: {LONG}\nowner: {LONG}\nfailure_mode: {LONG}\nescalate_to: {LONG}\n"
+    f"signals: [{LONG}, {{metric: {LONG}}}]\n---\n## {LONG}\n\n### {LONG}\n"
+    f"<!-- step id={LONG} kind={LONG} risk={LONG} minutes={'9' * 50} {LONG}='{LONG}' -->\n",
+    "nul.md": '---\nid: nul\nx: ["\\0", "\\x01", "\\u2028"]\n"\\0": y\n---\n# &#0;&#xD800;&#x110000;\n',
+    "numbers.md": "---\na: 99999999999999999999999\nb: .nan\nc: 1e999\nd: -0\n---\n# \U0001f4a5 İİ\n",
+    "markup.md": "# <b>*x*</b>\n\n1. <!-- step id=a -->\n2. \n3. `<!-- step id=b -->`\n",
+    "turkish.md": f"---\nsignals: ['{'İ' * 200}']\n---\n# T\n",
+    "dup.md": "### A\n<!-- step id=a -->\n### A\n<!-- step id=a -->\n### A\n<!-- step id=a-2 -->\n",
+}
+
+
+def test_every_database_takes_what_any_file_holds(bring_in, write):
+    for name, text in NASTY.items():
+        write(name, text)
+
+    report = bring_in()
+
+    assert report.failed == []
+    assert len(report.new) == len(NASTY)
+    assert outcome(bring_in())[2] == sorted(NASTY)
+    for one in report.new:
+        service.rendered(queries.published(one.slug))

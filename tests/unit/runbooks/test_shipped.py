@@ -96,7 +96,9 @@ def test_every_step_says_what_success_looks_like(document, parts):
 
 def test_what_changes_something_can_be_taken_back(document, parts):
     for step in document.steps:
-        commands = [b["copied"] for b in parts["steps"][step.id]["blocks"] if b["kind"] == "command"]
+        commands = [
+            b["copied"] for b in parts["steps"][step.id]["blocks"] if b["kind"] == "command"
+        ]
         if any(DANGEROUS.search(command) for command in commands):
             assert step.risk == "high", step.id
         if step.risk == "high":
@@ -131,3 +133,19 @@ def test_every_link_leads_to_a_runbook_or_a_heading_of_ours(path, document):
         assert target.removesuffix(".md") in SLUGS or target.removeprefix("#") in anchors, target
     assert "http://" not in text
     assert not re.search(r"TODO|TBD|<[a-z]+>", text)
+
+
+def test_the_example_in_the_documentation_is_read_without_a_remark():
+    text = (FOLDER.parent / "docs" / "runbook-format.md").read_text()
+    example = re.search(r"^````markdown\n(.*?)^````$", text, re.DOTALL | re.MULTILINE)
+
+    document = read(example[1].encode())
+
+    assert document.remarks == ()
+    assert [step.id for step in document.steps] == [
+        "saturation",
+        "where",
+        "roll-back-model",
+        "return",
+        "verify-p99",
+    ]
