@@ -18,7 +18,7 @@ from app.alerts.routing import Route, Router, router, title_of
 from app.alerts.rules import WAITING, DeliveryState, Known, Verdict, judge, learned, next_try
 from app.alerts.sources import SOURCES
 from app.alerts.sources.base import RECEIVED_AT, Alert, AlertStatus, Parsed, decode
-from app.alerts.tables import AlertState, Change, Delivery
+from app.alerts.tables import AlertState, Change, Delivery, Integration
 from app.config import settings
 from app.core.bulk import Bulk, BulkUpdate
 from app.core.db import db, is_sqlite, unit_of_work
@@ -56,6 +56,7 @@ class Reading:
     integration_id: int
     source: str
     received_at: datetime
+    team_id: int | None  # of its sender
     parsed: Parsed
     counts: Counter[Verdict] = field(default_factory=Counter)
     incidents: set[int] = field(default_factory=set)
@@ -148,7 +149,9 @@ def _read(session: Session, ids: Sequence[int]) -> list[Reading]:
             DELIVERIES.c.received_at,
             DELIVERIES.c.headers,
             DELIVERIES.c.body,
+            Integration.team_id,
         )
+        .join(Integration, Integration.id == DELIVERIES.c.integration_id)
         # Another worker may have been quicker.
         .where(DELIVERIES.c.id.in_(ids), DELIVERIES.c.state.in_(WAITING))
         .order_by(DELIVERIES.c.id)
@@ -159,6 +162,7 @@ def _read(session: Session, ids: Sequence[int]) -> list[Reading]:
             integration_id=row.integration_id,
             source=row.source,
             received_at=row.received_at,
+            team_id=row.team_id,
             parsed=SOURCES[row.source].parse(
                 decode(row.body), {**row.headers, RECEIVED_AT: row.received_at.isoformat()}
             ),
@@ -231,7 +235,7 @@ class _Batch:
         reading.counts[verdict] += 1
         self._waiting.append((reading, key))
         if firing and verdict is not Verdict.LATE:
-            way = route.find(alert)
+            way = route.find(alert, reading.team_id)
             if self._round.ended(key, alert.group_key):
                 self.flush()
                 known = self.known.get(key)

@@ -45,19 +45,22 @@ class Router:
         match = self._routing.find(labels)
         return match.model_id if match else None
 
-    def find(self, alert: Alert) -> Route:
-        """Where an alert belongs. Alerts that differ in their feature only share one answer."""
+    def find(self, alert: Alert, sender_team_id: int | None = None) -> Route:
+        """Where an alert belongs. Alerts that differ in their feature only share one answer.
+
+        What no model claims is its sender's team's, if that is known, and else the triage team's.
+        """
         match = self._routing.find(alert.labels)
         labels = tuple(alert.labels.get(name, "") for name in ("failure_mode", *VERSION_LABELS))
-        question = (match, alert.name, alert.severity, labels)
+        question = (match, alert.name, alert.severity, labels, sender_team_id)
         route = self._answers.get(question)
         if route is None:
             if len(self._answers) >= MOST_ANSWERS:
                 self._answers.clear()
-            route = self._answers[question] = self._search(alert, match)
+            route = self._answers[question] = self._search(alert, match, sender_team_id)
         return route
 
-    def _search(self, alert: Alert, match: Match | None) -> Route:
+    def _search(self, alert: Alert, match: Match | None, sender_team_id: int | None) -> Route:
         found = self._matching.best(
             alert.name,
             alert.labels,
@@ -83,7 +86,7 @@ class Router:
         return Route(
             identity=self._identity(alert, match, mode),
             attachment=Attachment(
-                team_id=match.team_id if match else self._triage_team_id,
+                team_id=match.team_id if match else sender_team_id or self._triage_team_id,
                 model_name=match.slug if match else None,
                 runbook_version_id=runbook.version_id if runbook else None,
                 runbook_path=f"/runbooks/{runbook.slug}/v{runbook.number}" if runbook else None,

@@ -23,7 +23,9 @@ class Integration(Table):
     # After a change of key the old one is taken until then.
     old_key_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
     old_key_until: Mapped[datetime | None]
-    team_id: Mapped[int | None] = mapped_column(ForeignKey("teams.id"))  # if all it sends is theirs
+    team_id: Mapped[int | None] = mapped_column(
+        ForeignKey("teams.id")
+    )  # takes what no model claims
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(120))
     closed_at: Mapped[datetime | None]
@@ -126,7 +128,7 @@ class Change(Table):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     integration_id: Mapped[int] = mapped_column(ForeignKey("integrations.id"))
-    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"))
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"), index=True)
     at: Mapped[datetime] = mapped_column(index=True)
     summary: Mapped[str] = mapped_column(Text)
     source: Mapped[str] = mapped_column(String(300), default="")

@@ -59,7 +59,8 @@ ALERTS = frozenset({"note", "tip", "important", "warning", "caution"})
 LANGUAGE = re.compile(r"language-[A-Za-z0-9_+#.-]{1,40}")
 NUMBER = re.compile(r"\d{1,5}")
 # What browsers ignore in an address, so that `java\tscript:` can't pass for a path.
-IGNORED_IN_HREF = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\ufeff]")
+IGNORED_IN_HREF = re.compile(r"[\x00-\x1f\x7f]")
+IGNORED_AROUND_HREF = " \xa0\u200b\u200c\u200d\u2028\u2029\u2060\ufeff"
 SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 COMMENT = re.compile(r"<!--(?:>|->|.*?-->)", re.DOTALL)
 RAW_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*>")
@@ -392,13 +393,12 @@ def _attribute(tag: str, attribute: str, value: str, policy: Policy) -> str | No
 
 
 def _href(href: str, policy: Policy) -> str | None:
-    href = IGNORED_IN_HREF.sub("", href)
+    href = IGNORED_IN_HREF.sub("", href).strip(IGNORED_AROUND_HREF)
     if SCHEME.match(href):
         return href if href.lower().startswith(("http://", "https://", "mailto:")) else None
     if re.match(r"[/\\]{2}|/?\\", href):
         return None  # another host, without saying so
-    found = policy.link(href)
-    return IGNORED_IN_HREF.sub("", found) if found else None
+    return policy.link(href)
 
 
 # What we add to clean HTML. The sanitiser writes every tag in one way: lower case, attributes in

@@ -179,11 +179,11 @@ def _worker_cycles(at: datetime) -> str:
 
 
 def _may_scrape() -> bool:
-    wanted = getattr(settings(), "metrics_key", None)
+    wanted = settings().metrics_key
     if wanted is None:
         return True
     kind, _, sent = request.headers.get("Authorization", "").partition(" ")
-    key: str = wanted.get_secret_value()
+    key = wanted.get_secret_value()
     return kind.lower() == "bearer" and hmac.compare_digest(
         sent.strip().encode("utf-8", "replace"), key.encode()
     )

@@ -233,15 +233,11 @@ def _of_open(model_id: Any, what: ColumnElement[Any]) -> ScalarSelect[Any]:
 
 def fleet_counts(person_id: int) -> FleetCounts:
     models = select(func.count()).select_from(MlModel).where(MlModel.retired_at.is_(None))
-    with_incident = (
-        select(func.count(Incident.model_id.distinct()))
-        .join(MlModel, MlModel.id == Incident.model_id)
-        .where(Incident.state.in_(OPEN), MlModel.retired_at.is_(None))
-    )
+    is_open = select(Incident.id).where(Incident.model_id == MlModel.id, UNRESOLVED).exists()
     row = db.session.execute(
         select(
             models.scalar_subquery(),
-            with_incident.scalar_subquery(),
+            models.where(is_open).scalar_subquery(),
             models.where(_is_theirs(person_id)).scalar_subquery(),
         )
     ).one()

@@ -59,20 +59,27 @@ def _urgent(at: datetime) -> dict[str, Any]:
     person = current_person()
     maintains = person.role.covers(Role.MAINTAINER)
     found = queries.open_incidents(person.id)
+    incidents, refused = queries.waiting_incidents(person.id), queries.refused_pages()
+    stuck = queries.stuck_pages(at=at)
+    dead = alerts.dead_count() if maintains else 0
     steps = set_up.so_far() if maintains else None
+    being_set_up = steps is not None and not steps.small and not found.count
     return {
         "me": person,
         "may_respond": person.role.covers(Role.RESPONDER),
         "found": found,
-        "summary": what_is_left(set_up.STEPS - steps.done)
-        if steps and not (steps.small or found.count)
-        else what_is_open(found.count, found.mine),
-        "incidents": queries.waiting_incidents(person.id),
-        "refused": queries.refused_pages(),
-        "stuck": queries.stuck_pages(at=at),
-        "dead": alerts.dead_count() if maintains else 0,
+        "incidents": incidents,
+        "refused": refused,
+        "stuck": stuck,
+        "dead": dead,
+        # Incidents and refusals each by themselves; what is told in one row counts as one.
+        "needs": sum(rows[0].of for rows in (incidents, refused) if rows)
+        + sum(map(bool, (stuck, found.triage, dead))),
         "workers": readings.workers(at=at),
         "set_up": steps,
+        "summary": what_is_left(set_up.STEPS - steps.done)
+        if steps and being_set_up
+        else what_is_open(found.count, found.mine),
     }
 
 

@@ -22,6 +22,8 @@ from app.runbooks.rules import (
 SCHEMA = "runbook/1"
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 20
+# Ten times as quick, where PyYAML was built with it.
+PARSER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FENCED = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 # Without it, the first two lines `---` of a text are rules across the page.
@@ -100,7 +102,7 @@ def load(text: str) -> dict[str, Any]:
     if len(text) > MAX_BYTES:
         raise UnreadableError(f"it is longer than {MAX_BYTES // 1024} KB")
     try:
-        events = iter(yaml.parse(text, Loader=yaml.CSafeLoader))
+        events = iter(yaml.parse(text, Loader=PARSER))
         next(events), next(events)  # the start of the stream and of the document
         found = _node(next(events), events, 0)
     except yaml.MarkedYAMLError as error:

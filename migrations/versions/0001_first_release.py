@@ -423,6 +423,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table('changes', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_changes_at'), ['at'], unique=False)
+        batch_op.create_index(batch_op.f('ix_changes_delivery_id'), ['delivery_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_changes_model_id'), ['model_id'], unique=False)
 
     op.create_table('incident_entries',

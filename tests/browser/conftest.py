@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,15 @@ class Site:
         self._key = key
         self._versions = count(1)
         self._kept: dict[str, Any] = {}
+
+    @cached_property
+    def incident(self) -> int:
+        """One for those who only look."""
+        return self.alert()
+
+    @cached_property
+    def in_triage(self) -> int:
+        return self.alert(model="nobody-knows", alertname="SomethingOdd")
 
     def alert(self, **labels: str) -> int:
         """Let an alert fire; the number of the incident that it opens."""

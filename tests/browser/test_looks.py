@@ -22,7 +22,7 @@ PAGES = {
 
 @pytest.mark.parametrize("area", PAGES)
 def test_the_pages_are_accessible_in_light_and_dark_on_a_desk_and_a_phone(area, site, visit):
-    incident, triage = site.alert(), site.alert(model="nobody-knows", alertname="Odd")
+    incident, triage = site.incident, site.in_triage
     page = site.signed_in(visit)
 
     found = []
@@ -41,7 +41,7 @@ def test_the_pages_for_those_who_may_not_are_accessible(site, visit):
     page.goto("/settings/people")
     assert page.get_by_text("administrator").first.is_visible()
     found += faults(page)
-    page.goto(f"/incidents/{site.alert()}")
+    page.goto(f"/incidents/{site.incident}")
     found += faults(page)
 
     assert found == []

@@ -59,6 +59,23 @@ def test_1_no_key_reaches_the_row(sender, deliveries):
     assert door.key not in str(kept.headers) + kept.path
 
 
+def test_1_a_key_inside_the_body_is_not_kept(sender, deliveries):
+    door = sender("events_v2", "/v2/enqueue")
+    answer = door.send(
+        {
+            "routing_key": door.key,
+            "event_action": "trigger",
+            "dedup_key": "k",
+            "payload": {"summary": "s", "source": "x", "severity": "error"},
+        }
+    )
+
+    assert answer.status_code == 202
+    [kept] = deliveries()
+    assert door.key.encode() not in kept.body
+    assert b'"dedup_key": "k"' in kept.body
+
+
 @pytest.mark.parametrize("way", ["bearer", "password", "user", "query"])
 def test_1_a_key_may_come_in_each_documented_way(app, way):
     _row, key = factories.integration("alertmanager")
@@ -475,6 +492,21 @@ def test_an_alert_that_no_model_claims_opens_an_incident_in_triage(sender, work,
 
     [incident] = incidents()
     assert (incident.model_id, incident.team_id) == (None, triage.id)
+
+
+def test_what_no_model_claims_is_its_senders_teams_if_it_has_one(app, work, incidents):
+    ads = factories.team("ads")
+    factories.team("night-shift", triages=True)
+    _row, key = factories.integration("alertmanager", team_id=ads.id)
+
+    app.test_client().post(
+        "/in/alertmanager",
+        json=webhook(firing(model="nobodys")),
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    work()
+
+    assert [incident.team_id for incident in incidents()] == [ads.id]
 
 
 def test_another_version_of_the_model_opens_another_incident(sender, work, incidents):
