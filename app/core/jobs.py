@@ -31,7 +31,9 @@ log = logging.getLogger(__name__)
 # DBOS runs and recovers only jobs of its own version. Raise it when a job's arguments change in a
 # way that old rows don't fit, and only then: jobs enqueued before would be stranded.
 VERSION = "1"
-POLL = 0.1  # seconds between two looks into a queue
+# Seconds between two looks into a queue. Each look costs a worker about a millisecond.
+POLL = {"alerts": 0.1, "pagerduty": 0.25}
+POLL_OTHERS = 2.0
 HEARTBEAT = 2.0  # seconds
 DEAD_AFTER = timedelta(seconds=10)
 
@@ -166,7 +168,7 @@ def run_worker(
                 queue,
                 worker_concurrency=limit,
                 global_concurrency=1 if limit == 1 else None,
-                polling_interval_sec=POLL,
+                polling_interval_sec=POLL.get(queue, POLL_OTHERS),
             )
         DBOS.apply_schedules(
             [

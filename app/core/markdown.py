@@ -345,7 +345,7 @@ def _own_picture(source: str, policy: Policy) -> bool:
         policy.images is not None
         and source.startswith(policy.images)
         and re.fullmatch(r"[A-Za-z0-9/_.~%-]+", source) is not None
-        and ".." not in unescape(source.replace("%2e", ".").replace("%2E", "."))
+        and ".." not in unquote(source)
     )
 
 

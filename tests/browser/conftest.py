@@ -186,7 +186,9 @@ def _settle(baton: Baton) -> tuple[str, str]:
         factories.model("fraud-card", owner=serving, purpose="Card fraud")
         factories.model("eta-courier", owner=logistics, tier=2, purpose="Arrival estimates")
         _, key = factories.integration("alertmanager", name="Alertmanager prod-eu1")
-        authorization = factories.token_headers("incidents:read", "incidents:write")["Authorization"]
+        authorization = factories.token_headers("incidents:read", "incidents:write")[
+            "Authorization"
+        ]
         db.session.remove()
         db.engine.dispose()
     return key, authorization.removeprefix("Bearer ")

@@ -11,6 +11,7 @@ XSS = (
     "![tracker](https://evil.example/pixel.gif)",
     "![x](javascript:alert(1))",
     "![x](/assets/../../settings)",
+    "<img src=/assets/%2e%2E/settings alt=x>",
     "![x](//evil.example/x.png)",
     "[x](javascript:alert(1))",
     "[x](JaVaScRiPt:alert(1))",
