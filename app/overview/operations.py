@@ -21,7 +21,7 @@ from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from sqlalchemy import insert
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from app.alerts import queries as alerts
 from app.alerts.committer import DELIVERIES, spool_of
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 bp = Blueprint("operations", __name__)
 
 PATIENCE = 2.0  # seconds that the database is given
+AWAY = (OperationalError, InterfaceError)
 
 T = TypeVar("T")
 
@@ -98,9 +99,9 @@ def metrics() -> ResponseReturnValue:
     at = now()
     try:
         gauges = _ask("metrics", lambda: _gauges(at)).result(timeout=PATIENCE)
-    except Exception:
+    except (TimeoutError, DBAPIError) as error:
         # What the processes count is worth having even then, and this gauge says what is wrong.
-        log.exception("the database gave no readings")
+        log.error("the database gave no readings", extra={"error": str(error)[:200]})
         gauges = []
     of_this_host = [
         ("baton_database_up", "Whether the database answered this scrape.", float(bool(gauges))),
@@ -129,8 +130,8 @@ def _check(name: str, answer: Future[str], deadline: float) -> Check:
     except TimeoutError:
         log.error("health check timed out", extra={"check": name})
         return Check(name, f"The database did not answer within {PATIENCE:g} s.")
-    except (OperationalError, InterfaceError):
-        log.exception("health check failed", extra={"check": name})
+    except AWAY as error:
+        log.error("health check failed", extra={"check": name, "error": str(error.orig)})
         return Check(name, "The database does not answer.")
     except Exception:
         log.exception("health check failed", extra={"check": name})

@@ -83,7 +83,7 @@ def site(
         baton.start()
         api = baton.api(baton.secret("token", "create", "tests", "--scope", "write"))
         register_models(api)
-        with alertmanager(folder, receivers(baton)) as url:
+        with alertmanager(folder, receivers(baton, api)) as url:
             baton.wait_until_ready()
             yield Site(baton, api, pager, url)
         assert baton.interrupt() == 0
@@ -98,19 +98,18 @@ def register_models(api: Api) -> None:
         api.post("/models", {"slug": slug, "team": "recommendations", "tier": 1})
 
 
-def receivers(baton: Baton) -> dict[str, Any]:
+def receivers(baton: Baton, api: Api) -> dict[str, Any]:
     """Alertmanager's configuration, as somebody would write it after reading Baton's pages."""
+
+    def new_key(name: str, source: str) -> str:
+        return str(api.post("/integrations", {"name": name, "source": source})["key"])
+
     door = f"{baton.url}/in/alertmanager"
-    bearer = {"authorization": {"credentials": baton.secret("key", "create", "alertmanager")}}
-    basic = {
-        "basic_auth": {
-            "username": "alertmanager",
-            "password": baton.secret("key", "create", "alertmanager"),
-        }
-    }
+    bearer = {"authorization": {"credentials": new_key("Bearer", "alertmanager")}}
+    basic = {"basic_auth": {"username": "am", "password": new_key("Basic", "alertmanager")}}
     events = {
         "url": f"{baton.url}/v2/enqueue",
-        "routing_key": baton.secret("key", "create", "events_v2"),
+        "routing_key": new_key("Events", "events_v2"),
         "severity": "{{ .CommonLabels.severity }}",
     }
     return {
@@ -190,7 +189,7 @@ def test_an_alert_opens_the_right_incident_and_its_end_resolves_it(site, metrics
 
     page = site.page_of(incident)
     assert page.status == "triggered"
-    assert page.title == incident["title"]
+    assert page.title == f"SEV-1 {incident['title']}"
     assert page.event["payload"]["severity"] == "critical"
     assert incident["url"] in [link["href"] for link in page.event["links"]]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from sqlalchemy.exc import OperationalError
 
 from app.alerts.rules import DeliveryState
 from app.config import Settings
@@ -91,7 +92,7 @@ def test_a_refused_page_counts_until_its_incident_is_over(client, app):
 
 def test_what_processes_count_is_told_while_the_database_is_away(client, monkeypatch):
     def away(_at):
-        raise RuntimeError("away")
+        raise OperationalError("SELECT", {}, Exception("away"))
 
     monkeypatch.setattr(operations, "_gauges", away)
 

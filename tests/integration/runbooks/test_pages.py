@@ -238,14 +238,14 @@ def test_an_alert_leads_to_the_version_that_is_published_now(reader, two_version
 
 
 def test_an_alert_without_a_runbook_gets_a_page_that_says_whom_to_ask(app, reader, monkeypatch):
-    monkeypatch.setitem(app.extensions, "alert_owners", lambda name: ["AI Pilot", "Serving"])
+    monkeypatch.setitem(app.extensions, "alert_owners", lambda name: ["Ranking", "Serving"])
 
     reply = reader.get("/r/NobodyKnows")
     words = text_of(reply.text)
 
     assert reply.status_code == 200
     assert "NobodyKnows" in words
-    assert "came from models of AI Pilot and Serving" in words
+    assert "came from models of Ranking and Serving" in words
     assert "A maintainer can begin a runbook" in words
 
 
