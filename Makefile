@@ -28,7 +28,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/djlint app --check --lint --quiet
+	$(BIN)/djlint app --lint --quiet
 
 test: check
 	@BATON_PYTHON=$(BIN)/python sh tests/support/packages.sh

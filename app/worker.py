@@ -10,6 +10,7 @@ from app.core.jobs import Every, Job, every, run_worker
 from app.integrations.pagerduty import jobs as pagerduty
 from app.overview import jobs as overview
 from app.people import jobs as people
+from app.web import logs
 
 JOBS = (
     Job("alerts.process_inbox", alerts.process_inbox),
@@ -31,6 +32,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     settings = Settings()
+    logs.configure(settings.log_level)
     app = create_app(settings)
     run_worker(
         app,

@@ -14,7 +14,7 @@ from base64 import b64decode
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -73,6 +73,7 @@ def receive_event() -> ResponseReturnValue:
 
 def _take(source: Source) -> ResponseReturnValue:
     started = time.perf_counter()
+    g.quiet = True
     at = now()
     door, size = None, request.content_length or 0
     try:

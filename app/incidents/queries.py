@@ -21,7 +21,8 @@ from app.runbooks.rules import Matching
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.web.pagination import SIZE, Page, decode_cursor, page_of
 
-OPEN = Incident.state != State.RESOLVED
+# Not "is not resolved": an index finds what it is asked for, not what it is not.
+OPEN = Incident.state.in_([state for state in State if state is not State.RESOLVED])
 MEMBERS_SHOWN = 50
 SIDEBAR_SHOWN = 8
 
@@ -145,6 +146,12 @@ def counts(lead_id: int | None) -> dict[str, int]:
 
 def in_sidebar() -> Sequence[AnyRow]:
     """The worst open incidents, for the side of every page."""
+    worst = (
+        select(Incident.id)
+        .where(OPEN)
+        .order_by(Incident.severity, Incident.id.desc())
+        .limit(SIDEBAR_SHOWN)
+    )
     return db.session.execute(
         select(
             Incident.id,
@@ -152,12 +159,10 @@ def in_sidebar() -> Sequence[AnyRow]:
             Incident.severity,
             Incident.opened_at,
             MlModel.slug.label("model_name"),
-            func.count().over().label("of"),
         )
         .outerjoin(MlModel, MlModel.id == Incident.model_id)
-        .where(OPEN)
+        .where(Incident.id.in_(worst))
         .order_by(Incident.severity, Incident.id.desc())
-        .limit(SIDEBAR_SHOWN)
     ).all()
 
 

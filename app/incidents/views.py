@@ -42,8 +42,7 @@ def sidebar() -> dict[str, Any]:
     """Open incidents beside every page; nothing for those who are not signed in."""
     if person_if_any() is None or is_htmx():
         return {}
-    rows = queries.in_sidebar()
-    return {"open_incidents_in_sidebar": rows, "open_incidents": rows[0].of if rows else 0}
+    return {"open_incidents_in_sidebar": queries.in_sidebar()}
 
 
 @bp.get("/incidents/", strict_slashes=False)
@@ -124,15 +123,18 @@ def _detail(incident_id: int, **changed: Any) -> dict[str, Any]:
         "runbook": queries.runbook_of(incident.runbook_version),
     }
     if context["may_respond"]:
+        seen = incident.version
         context |= {
-            "resolve_form": ResolveForm(formdata=None, prefix="resolve-"),
-            "reopen_form": ReasonForm(formdata=None, prefix="reopen-"),
+            "resolve_form": ResolveForm(formdata=None, prefix="resolve-", seen=seen),
+            "reopen_form": ReasonForm(formdata=None, prefix="reopen-", seen=seen),
             "severity_form": SeverityForm(
-                formdata=None, prefix="severity-", severity=incident.severity
+                formdata=None, prefix="severity-", seen=seen, severity=incident.severity
             ),
-            "hand_over_form": HandOverForm(formdata=None, prefix="hand-over-", to=incident.lead_id),
-            "escalate_form": EscalateForm(formdata=None, prefix="escalate-"),
-            "assign_form": AssignForm(formdata=None, prefix="assign-")
+            "hand_over_form": HandOverForm(
+                formdata=None, prefix="hand-over-", seen=seen, to=incident.lead_id
+            ),
+            "escalate_form": EscalateForm(formdata=None, prefix="escalate-", seen=seen),
+            "assign_form": AssignForm(formdata=None, prefix="assign-", seen=seen)
             if incident.model_id is None
             else None,
         }
@@ -310,7 +312,7 @@ def _again(
     context = _detail(incident_id, **{name: form})
     if error is not None and isinstance(form, SeenForm):
         # They read what changed above the form: the next press is about the incident as it is.
-        form.seen.data = context["incident"].version
+        form.seen.data, form.seen.raw_data = context["incident"].version, None
         context["obstacle"] = error
     context["asking"] = name
     return page("incidents/detail.html", status=error.status if error else 422, **context)

@@ -7,6 +7,8 @@ import time
 
 from flask import Flask, Response, g, request
 
+from app.core.metrics import REQUEST_SECONDS
+
 log = logging.getLogger("app.web.requests")
 
 SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -66,14 +68,16 @@ def _harden(response: Response) -> Response:
 
 def _log(response: Response) -> Response:
     actor = g.get("actor")
-    # Files and unchanged regions would drown what people did.
-    quiet = request.endpoint == "static" or response.status_code == 304
+    seconds = time.monotonic() - g.get("began", time.monotonic())
+    REQUEST_SECONDS.labels(request.endpoint or "none").observe(seconds)
+    # Files, unchanged regions and deliveries (which have rows) would drown what people did.
+    quiet = request.endpoint == "static" or response.status_code == 304 or g.get("quiet", False)
     log.log(
         logging.DEBUG if quiet else logging.INFO,
         "request",
         extra={
             "status": response.status_code,
-            "duration_ms": round((time.monotonic() - g.get("began", time.monotonic())) * 1000, 1),
+            "duration_ms": round(seconds * 1000, 1),
             "actor": f"{actor.kind} {actor.id}" if actor is not None else None,
         },
     )

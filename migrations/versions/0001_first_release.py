@@ -81,6 +81,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_pagerduty_outbox_incident_id', ['incident_id', 'id'], unique=False)
         batch_op.create_index('ix_pagerduty_outbox_lane', ['lane', 'id'], unique=False)
         batch_op.create_index('ix_pagerduty_outbox_rate', ['key_hash', 'tried_at'], unique=False)
+        batch_op.create_index('ix_pagerduty_outbox_refused', ['incident_id'], unique=False, postgresql_where=sa.text("state = 'refused'"), sqlite_where=sa.text("state = 'refused'"))
 
     op.create_table('runbooks',
     sa.Column('id', sa.Integer(), nullable=False),

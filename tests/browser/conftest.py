@@ -66,7 +66,9 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_on(url: str, **options: Any) -> Page:
         size = options.pop("viewport", {"width": 1440, "height": 900})
-        context = chromium.new_context(base_url=url, locale="en-GB", viewport=size, **options)
+        context = chromium.new_context(
+            base_url=url, locale="en-GB", reduced_motion="reduce", viewport=size, **options
+        )
         context.set_default_timeout(20_000)
         context.on("page", listen)
         contexts.append(context)

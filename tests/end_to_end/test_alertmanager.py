@@ -283,7 +283,7 @@ def tell(
     over: bool = False,
     **labels: str,
 ) -> None:
-    """Post to Alertmanager's own API, as amtool and Prometheus do."""
+    """Post to Alertmanager's own API, as Prometheus does."""
     moment = datetime.now(UTC)
     ends = moment if over else moment + timedelta(minutes=5)
     alerts = [
@@ -293,6 +293,7 @@ def tell(
                 **labels,
             },
             "annotations": {"summary": f"{feature} of {model}"},
+            "startsAt": (moment - timedelta(seconds=1)).isoformat(),
             "endsAt": ends.isoformat(),
         }
         for feature in features

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
 
 from app.config import settings
 from app.core.db import db, unit_of_work
@@ -141,6 +141,9 @@ def _key_hash(key: str) -> str:
 
 # Reads
 
+# As the partial index says it: SQLite does not use that index for a bound value.
+WAITING = text("pagerduty_outbox.state = 'waiting'")
+
 
 def message(message_id: int) -> Message | None:
     return db.session.get(Message, message_id)
@@ -181,13 +184,10 @@ def sync_state(incident_id: int, *, at: datetime) -> SyncState:
 
 def queue_depth() -> int:
     """Messages that have yet to go out."""
-    waiting = select(func.count()).where(Message.state == MessageState.WAITING)
-    return db.session.scalar(waiting) or 0
+    return db.session.scalar(select(func.count()).where(WAITING)) or 0
 
 
 def oldest_waiting_age(*, at: datetime) -> float | None:
     """Seconds since the oldest message that has yet to go out was written; None: none waits."""
-    oldest = db.session.scalar(
-        select(func.min(Message.created_at)).where(Message.state == MessageState.WAITING)
-    )
+    oldest = db.session.scalar(select(func.min(Message.created_at)).where(WAITING))
     return None if oldest is None else max((at - oldest).total_seconds(), 0.0)

@@ -27,6 +27,12 @@ class Message(Table):
             postgresql_where=text("state = 'waiting'"),
             sqlite_where=text("state = 'waiting'"),
         ),
+        Index(
+            "ix_pagerduty_outbox_refused",
+            "incident_id",
+            postgresql_where=text("state = 'refused'"),
+            sqlite_where=text("state = 'refused'"),
+        ),
         Index("ix_pagerduty_outbox_incident_id", "incident_id", "id"),
         Index("ix_pagerduty_outbox_rate", "key_hash", "tried_at"),
     )
