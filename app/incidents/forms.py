@@ -8,7 +8,7 @@ import re
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, HiddenField, IntegerField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
-from wtforms.validators import InputRequired, Length, NumberRange, Optional
+from wtforms.validators import DataRequired, Length, NumberRange, Optional
 from wtforms.widgets import HiddenInput
 
 from app.incidents import queries
@@ -32,12 +32,12 @@ class SeenForm(FlaskForm):
 
 
 class ReasonForm(SeenForm):
-    reason = TextAreaField("Why is it open again?", [InputRequired("Say why."), Length(max=2000)])
+    reason = TextAreaField("Why is it open again?", [DataRequired("Say why."), Length(max=2000)])
 
 
 class ResolveForm(SeenForm):
     reason = TextAreaField(
-        "Why is it over?", [InputRequired("Say why it is over."), Length(max=2000)]
+        "Why is it over?", [DataRequired("Say why it is over."), Length(max=2000)]
     )
     noise = BooleanField("It was noise: nobody had to be woken for this")
 
@@ -74,13 +74,13 @@ class AssignForm(SeenForm):
 
 class NoteForm(FlaskForm):
     text = TextAreaField(
-        "Add a note", [InputRequired("A note needs words."), Length(max=LONGEST_NOTE)]
+        "Add a note", [DataRequired("A note needs words."), Length(max=LONGEST_NOTE)]
     )
     key = HiddenField(validators=[Length(max=64)])
 
 
 class DeclareForm(FlaskForm):
-    title = StringField("What is wrong?", [InputRequired("Say what is wrong."), Length(max=300)])
+    title = StringField("What is wrong?", [DataRequired("Say what is wrong."), Length(max=300)])
     severity = SelectField("How bad is it?", coerce=int, choices=SEVERITIES, default=3)
     model = SelectField("Which model?", coerce=int)
     failure_mode = SelectField("How does it fail?")

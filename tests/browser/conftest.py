@@ -64,13 +64,14 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
         if message.type in ("error", "warning") and not REFUSAL.match(message.text):
             complaints.append(f"{message.location['url']}: {message.text}")
 
-    def open_on(url: str, **options: Any) -> Page:
+    def open_on(url: str, *, complains: bool = False, **options: Any) -> Page:
         size = options.pop("viewport", {"width": 1440, "height": 900})
         context = chromium.new_context(
             base_url=url, locale="en-GB", reduced_motion="reduce", viewport=size, **options
         )
         context.set_default_timeout(20_000)
-        context.on("page", listen)
+        if not complains:
+            context.on("page", listen)
         contexts.append(context)
         return context.new_page()
 

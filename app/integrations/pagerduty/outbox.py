@@ -184,7 +184,7 @@ def sync_state(incident_id: int, *, at: datetime) -> SyncState:
 
 def queue_depth() -> int:
     """Messages that have yet to go out."""
-    return db.session.scalar(select(func.count()).where(WAITING)) or 0
+    return db.session.scalar(select(func.count()).select_from(Message).where(WAITING)) or 0
 
 
 def oldest_waiting_age(*, at: datetime) -> float | None:
