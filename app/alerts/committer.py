@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any, cast
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, Table, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.alerts.rules import REPEAT_WINDOW, DeliveryState
 from app.alerts.spool import Spool
@@ -29,8 +30,9 @@ log = logging.getLogger(__name__)
 DELIVERIES = cast(Table, Delivery.__table__)
 LAST_BODIES = cast(Table, LastBody.__table__)
 
-# The database does not answer, or not now. Any other error of it is about what it was given.
-AWAY = (OperationalError, InterfaceError)
+# Errors about what the database was given. Any other means that it does not take rows now.
+ABOUT_CONTENT = (DataError, IntegrityError)
+AWAY = (DBAPIError, PoolTimeoutError)
 MOST = 256  # deliveries a transaction
 DEADLINE = 30.0  # seconds a request waits for its commit
 SPOOL_CHECK = 1.0  # seconds between two tries to empty the spool while nothing arrives
@@ -104,22 +106,24 @@ class Committer:
             if self.spool.size():
                 self._replay()  # what waits came first
             self._write(batch)
-        except AWAY as error:
-            log.error(
-                "database away, spooling",
-                extra={"deliveries": len(batch), "error": str(error.orig)},
-            )
-            self._spool(batch)
-        except DBAPIError:
+        except ABOUT_CONTENT:
             # One of them can't be written, and took the others with it.
             for entry in batch:
                 self._settle_alone(entry)
+        except AWAY as error:
+            log.error(
+                "database away, spooling",
+                extra={"deliveries": len(batch), "error": type(error).__name__},
+            )
+            self._spool(batch)
 
     def _settle_alone(self, entry: Entry) -> None:
         try:
             self._write([entry])
-        except DBAPIError as error:
+        except ABOUT_CONTENT as error:
             entry.error = error
+        except AWAY:
+            self._spool([entry])
 
     def _spool(self, batch: list[Entry]) -> None:
         try:
@@ -255,9 +259,7 @@ def write_spooled(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
     try:
         _write_known(columns)
-    except AWAY:
-        raise
-    except DBAPIError:
+    except ABOUT_CONTENT:
         return [one for one in columns if not _is_taken(one)]
     return []
 
@@ -265,9 +267,7 @@ def write_spooled(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _is_taken(columns: dict[str, Any]) -> bool:
     try:
         _write_known([columns])
-    except AWAY:
-        raise
-    except DBAPIError:
+    except ABOUT_CONTENT:
         log.exception("a spooled delivery can't be written", extra={"receipt": columns["receipt"]})
         return False
     return True
@@ -280,6 +280,9 @@ def _write_known(columns: list[dict[str, Any]]) -> None:
         statement = (sqlite if on_sqlite else postgresql).insert(DELIVERIES)
         with connection.begin():
             connection.execute(statement.on_conflict_do_nothing(), columns)
+            # What these said is newer than the bodies that repeats are told by.
+            doors = {one["integration_id"] for one in columns}
+            connection.execute(delete(LAST_BODIES).where(LAST_BODIES.c.integration_id.in_(doors)))
             second = int(columns[-1]["received_at"].timestamp())
             enqueue_on(connection, "alerts.process_inbox", second, key=f"spool-{second}")
 

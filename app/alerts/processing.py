@@ -200,6 +200,7 @@ class _Batch:
         self._reopen_window = timedelta(minutes=settings().reopen_minutes)
         self._round = Round()
         self._waiting: list[tuple[Reading, Key]] = []  # whose incident the round will tell
+        self._ending: list[tuple[Reading, tuple[int, str]]] = []  # likewise, of whole groups
         self.known = known
         self.changed: set[Key] = set()
 
@@ -213,7 +214,9 @@ class _Batch:
         group = reading.parsed.resolved_group
         if group is not None:
             # Also the members that the sender cut off its message.
-            self._round.groups_over[(reading.integration_id, group)] = reading
+            whole = (reading.integration_id, group)
+            self._round.groups_over[whole] = reading.received_at
+            self._ending.append((reading, whole))
 
     def _acknowledge(self, reading: Reading, key: Key, alert: Alert) -> None:
         reading.counts[Verdict.ACKNOWLEDGES] += 1
@@ -225,20 +228,23 @@ class _Batch:
         by_time = SOURCES[reading.source].times_tell_order
         firing = alert.status is AlertStatus.FIRING
         starts_at = (alert.starts_at if by_time else None) or seen_at
-        # An end that its sender does not date is now, also by the clock of a sender that runs ahead.
-        told_end = max(seen_at, known.starts_at) if known is not None else seen_at
+        told_end = seen_at
+        if known is not None and seen_at >= known.seen_at:
+            # An end without a date is now, also where the sender's clock runs ahead of ours.
+            told_end = max(seen_at, known.starts_at)
         ends_at = (alert.ends_at if by_time else None) or told_end
         event_at = starts_at if firing else ends_at
         verdict = judge(
             known, firing=firing, starts_at=starts_at, event_at=event_at, seen_at=seen_at
         )
         reading.counts[verdict] += 1
+        fires = firing and verdict is not Verdict.LATE
+        if fires and self._round.settled(key, alert.group_key):
+            self.flush()
+            known = self.known.get(key)
         self._waiting.append((reading, key))
-        if firing and verdict is not Verdict.LATE:
+        if fires:
             way = route.find(alert, reading.team_id)
-            if self._round.ended(key, alert.group_key):
-                self.flush()
-                known = self.known.get(key)
             self._round.fire(_sighting(key, alert, way, known, seen_at))
             reading.reasons.update(dict.fromkeys(way.attachment.reasons))
         elif verdict is Verdict.RESOLVES:
@@ -252,21 +258,21 @@ class _Batch:
         """Write the round at hand and begin another."""
         round_, self._round = self._round, Round()
         waiting, self._waiting = self._waiting, []
+        ending, self._ending = self._ending, []
         effects = intake.apply(
             self._session, round_, at=self._at, reopen_window=self._reopen_window
         )
         for key, incident_id in effects.incident_of.items():
             self.known[key] = replace(self.known[key], incident_id=incident_id)
-        for key in effects.ended - set(round_.over):
-            # It went with its group: nobody told of it by name.
-            known = self.known.get(key) or Known(True, self._at, self._at, self._at)
-            self.known[key] = replace(known, firing=False, event_at=self._at, seen_at=self._at)
+        for key, told_at in effects.went_along.items():
+            known = self.known.get(key) or Known(True, told_at, told_at, told_at)
+            self.known[key] = replace(known, firing=False, event_at=told_at, seen_at=told_at)
             self.changed.add(key)
         self._tell(waiting, effects)
-        for (integration_id, group), reading in round_.groups_over.items():
-            reading.resolved |= effects.resolved & effects.of_group.get(
-                (integration_id, group), set()
-            )
+        for reading, whole in ending:
+            touched = effects.of_group.get(whole, set())
+            reading.incidents |= touched
+            reading.resolved |= effects.resolved & touched
 
     def _tell(self, waiting: Sequence[tuple[Reading, Key]], effects: Effects) -> None:
         """Let each delivery know what became of its alerts."""

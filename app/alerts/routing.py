@@ -83,10 +83,11 @@ class Router:
             reasons.append(f"Runbook {runbook.slug} v{runbook.number}: {found.why}.")
         else:
             reasons.append("No runbook fits this alert.")
+        team_id = match.team_id if match else sender_team_id or self._triage_team_id
         return Route(
-            identity=self._identity(alert, match, mode),
+            identity=self._identity(alert, match, mode, team_id),
             attachment=Attachment(
-                team_id=match.team_id if match else sender_team_id or self._triage_team_id,
+                team_id=team_id,
                 model_name=match.slug if match else None,
                 runbook_version_id=runbook.version_id if runbook else None,
                 runbook_path=f"/runbooks/{runbook.slug}/v{runbook.number}" if runbook else None,
@@ -95,10 +96,12 @@ class Router:
             severity=severity or DEFAULT_SEVERITY,
         )
 
-    def _identity(self, alert: Alert, match: Match | None, mode: str) -> Identity:
+    def _identity(
+        self, alert: Alert, match: Match | None, mode: str, team_id: int | None
+    ) -> Identity:
         if match is None:
-            # Until somebody says whose they are, alerts of one name are one thing to look at.
-            return Identity(None, mode, "", hashed(alert.name))
+            # Until somebody says whose they are, alerts of one name are one thing for a team.
+            return Identity(None, mode, "", hashed(alert.name, str(team_id or "")))
         version = next(
             (alert.labels[name] for name in VERSION_LABELS if alert.labels.get(name)), ""
         )

@@ -91,5 +91,6 @@ def learned(
             False, known.starts_at, max(known.event_at, event_at), seen_at, known.incident_id
         )
     if verdict is Verdict.REPEATS:
-        return Known(True, known.starts_at, known.event_at, seen_at, known.incident_id)
+        started = max(known.starts_at, starts_at)
+        return Known(True, started, started, max(known.seen_at, seen_at), known.incident_id)
     return known

@@ -20,6 +20,7 @@ from app.core.errors import UpstreamError
 log = logging.getLogger(__name__)
 
 Entry = dict[str, Any]  # the columns of a delivery
+MOMENTS = ("received_at", "processed_at", "next_try_at")
 
 
 class SpoolFullError(UpstreamError):
@@ -48,8 +49,14 @@ class Spool:
                     "The database is away and the room for waiting deliveries is used up. "
                     "Nothing was kept; send it again."
                 )
-            os.write(file, lines)
-            os.fsync(file)
+            try:
+                if end and os.pread(file, 1, end - 1) != b"\n":
+                    lines = b"\n" + lines  # a crash cut the last line short: leave it alone
+                _write_all(file, lines)
+                os.fsync(file)
+            except OSError:
+                os.ftruncate(file, end)
+                raise
 
     def replay(self, write: Callable[[list[Entry]], list[Entry]]) -> int:
         """Hand all that waits to `write`, then empty the file. Returns how many.
@@ -75,7 +82,10 @@ class Spool:
     @contextmanager
     def _locked(self) -> Iterator[int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not self.path.exists()
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        if is_new:
+            _sync_folder(self.path.parent)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield file
@@ -83,10 +93,27 @@ class Spool:
             os.close(file)  # lets go of the lock, too
 
 
+def _write_all(file: int, content: bytes) -> None:
+    """A disk that is nearly full takes a part, and says so only by how much it took."""
+    while content:
+        content = content[os.write(file, content) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file is durable once its name is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _line(entry: Entry) -> bytes:
     said = dict(entry)
-    said["body"] = base64.b64encode(entry["body"] or b"").decode()
-    said["received_at"] = entry["received_at"].isoformat()
+    said["body"] = None if entry["body"] is None else base64.b64encode(entry["body"]).decode()
+    for name in MOMENTS:
+        if said.get(name) is not None:
+            said[name] = entry[name].isoformat()
     return json.dumps(said, separators=(",", ":")).encode() + b"\n"
 
 
@@ -94,8 +121,11 @@ def _entries(content: bytes) -> Iterator[Entry]:
     for line in content.split(b"\n")[:-1]:
         try:
             entry = json.loads(line)
-            entry["body"] = base64.b64decode(entry["body"])
-            entry["received_at"] = datetime.fromisoformat(entry["received_at"])
+            if entry["body"] is not None:
+                entry["body"] = base64.b64decode(entry["body"])
+            for name in MOMENTS:
+                if entry.get(name) is not None:
+                    entry[name] = datetime.fromisoformat(entry[name])
         except (ValueError, KeyError):
             # A write that a crash cut short: its sender was never answered, and will repeat it.
             log.warning("a torn line in the spool was left out", extra={"bytes": len(line)})

@@ -113,12 +113,16 @@ class Round:
 
     firing: dict[Key, Sighting] = field(default_factory=dict)
     over: dict[Key, datetime] = field(default_factory=dict)
-    groups_over: dict[tuple[int, str], Any] = field(default_factory=dict)  # by (door, group)
+    groups_over: dict[tuple[int, str], datetime] = field(default_factory=dict)  # when told
     acknowledged: dict[Key, str] = field(default_factory=dict)  # by whom, as the sender says
 
-    def ended(self, key: Key, group_key: str | None) -> bool:
-        """Whether the alert ended in this round already, so that its next start is another."""
-        return key in self.over or (key[0], group_key or "") in self.groups_over
+    def settled(self, key: Key, group_key: str | None) -> bool:
+        """Whether the alert ended or was taken in this round, so that its next start is another."""
+        return (
+            key in self.over
+            or key in self.acknowledged
+            or (key[0], group_key or "") in self.groups_over
+        )
 
     def fire(self, sighting: Sighting) -> None:
         before = self.firing.get(sighting.key)
@@ -137,7 +141,8 @@ class Effects:
     """What a round did."""
 
     incident_of: dict[Key, int] = field(default_factory=dict)
-    ended: set[Key] = field(default_factory=set)  # also those that a group took with it
+    ended: set[Key] = field(default_factory=set)  # told by name
+    went_along: dict[Key, datetime] = field(default_factory=dict)  # with their group; when told
     of_group: dict[tuple[int, str], set[int]] = field(default_factory=dict)  # its incidents
     opened: set[int] = field(default_factory=set)
     reopened: set[int] = field(default_factory=set)
@@ -155,7 +160,7 @@ def apply(session: Session, round_: Round, *, at: datetime, reopen_window: timed
     if round_.acknowledged:
         _acknowledge(session, round_.acknowledged, at=at)
     if round_.over or round_.groups_over:
-        touched |= _end_members(session, round_, effects, at=at)
+        touched |= _end_members(session, round_, effects)
     if touched:
         _recount(session, touched, at=at)
         _resolve_what_is_over(session, touched, effects, at=at)
@@ -354,7 +359,7 @@ def _entry(incident_id: int, at: datetime, kind: str, text: str, **detail: Any) 
         "kind": kind,
         "actor_kind": "alert",
         "actor_id": None,
-        "actor_name": detail.pop("by", "Alert"),
+        "actor_name": str(detail.pop("by", "Alert"))[:120],
         "text": text,
         "detail": detail,
     }
@@ -368,6 +373,8 @@ def _record_opening(
     at: datetime,
 ) -> None:
     """Timeline, evidence and page of new incidents."""
+    if not created:
+        return
     entries, evidence, pages = [], [], []
     for row in created:
         sightings = wanted[_identity_of(row)]
@@ -427,9 +434,10 @@ def _reopen(
     *,
     at: datetime,
 ) -> None:
-    session.execute(
+    reopened = session.scalars(
         update(Incident)
-        .where(Incident.id.in_(ids))
+        # Unless a person was quicker: then it is open, in an episode of its own.
+        .where(Incident.id.in_(ids), Incident.state == State.RESOLVED)
         .values(
             state=State.TRIGGERED,
             episode=Incident.episode + 1,
@@ -442,13 +450,16 @@ def _reopen(
             last_alert_at=at,
             version=Incident.version + 1,
         )
+        .returning(Incident.id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
     by_id = {row.id: identity for identity, row in last.items()}
     rows = session.execute(select(*INCIDENT).where(Incident.id.in_(ids))).all()
     entries, evidence, pages = [], [], []
     for row in rows:
         incidents[row.id] = row
+        if row.id not in reopened:
+            continue
         sightings = wanted[by_id[row.id]]
         first = min(sightings, key=lambda s: s.severity)
         entries.append(
@@ -456,6 +467,8 @@ def _reopen(
         )
         evidence.append(_evidence(row, first, len(sightings), at))
         pages.append(_page(row, first, at))
+    if not entries:
+        return
     session.connection().execute(insert(ENTRIES), entries)
     session.connection().execute(insert(EVIDENCE), evidence)
     paging.page(pages, at=at)
@@ -553,7 +566,7 @@ def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Ef
     )
 
 
-def _end_members(session: Session, round_: Round, effects: Effects, *, at: datetime) -> set[int]:
+def _end_members(session: Session, round_: Round, effects: Effects) -> set[int]:
     """Mark alerts as over, and return the incidents they were in."""
     touched: set[int] = set()
     if round_.over:
@@ -578,23 +591,24 @@ def _end_members(session: Session, round_: Round, effects: Effects, *, at: datet
                     for key in sorted(effects.ended)
                 ],
             )
-    for integration_id, group_key in round_.groups_over:
-        rows = (
-            session.connection()
-            .execute(
-                update(MEMBERS)
-                .where(
-                    MEMBERS.c.firing,
-                    MEMBERS.c.integration_id == integration_id,
-                    MEMBERS.c.group_key == group_key,
-                )
-                .values(firing=False, ends_at=at)
-                .returning(MEMBERS.c.incident_id, MEMBERS.c.integration_id, MEMBERS.c.fingerprint)
+    for group, told_at in round_.groups_over.items():
+        closed = session.connection().execute(
+            update(MEMBERS)
+            .where(
+                MEMBERS.c.firing,
+                MEMBERS.c.integration_id == group[0],
+                MEMBERS.c.group_key == group[1],
+                # One that was told of since then does not end with what was said before.
+                MEMBERS.c.last_seen_at <= told_at,
             )
-            .all()
+            .values(firing=False, ends_at=told_at)
+            .returning(MEMBERS.c.incident_id, MEMBERS.c.integration_id, MEMBERS.c.fingerprint)
         )
-        touched.update(row.incident_id for row in rows)
-        effects.ended.update((row.integration_id, row.fingerprint) for row in rows)
+        taken = closed.all()
+        effects.of_group[group] = {row.incident_id for row in taken}
+        touched |= effects.of_group[group]
+        for row in taken:
+            effects.went_along[(row.integration_id, row.fingerprint)] = told_at
     return touched
 
 

@@ -67,6 +67,16 @@ def page(wanted: Filter, cursor: str | None = None, size: int = SIZE) -> Page[An
     return page_of(rows, size, key=lambda row: (row.id,))
 
 
+def open_of_models(model_ids: Sequence[int]) -> Sequence[AnyRow]:
+    """Open incidents of these models, the worst first."""
+    listed = _listed().add_columns(Incident.model_id)
+    return db.session.execute(
+        listed.where(OPEN, Incident.model_id.in_(model_ids)).order_by(
+            Incident.severity, Incident.id.desc()
+        )
+    ).all()
+
+
 def _listed() -> Select[*tuple[Any, ...]]:
     return (
         select(

@@ -4,6 +4,7 @@ Each takes the version of the incident that the person saw. If somebody was quic
 written, and the error says who did what.
 """
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -212,6 +213,7 @@ def add_note(incident_id: int, text: str, *, key: str | None, by: Actor, at: dat
     with unit_of_work() as session:
         incident = _find(session, incident_id)
         if key is not None:
+            key = hashlib.sha256(f"{incident_id}:{key}".encode()).hexdigest()
             written = session.scalars(select(Entry).where(Entry.key == key)).one_or_none()
             if written is not None:
                 return written

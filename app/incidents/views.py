@@ -1,11 +1,13 @@
 """Pages of incidents. A view translates; `service.py` decides."""
 
 import secrets
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flask import Blueprint, Flask, request, url_for
+from flask import Blueprint, Flask, current_app, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from app.core.clock import now
 from app.core.errors import BatonError, ConflictError, RefusedError
@@ -28,6 +30,14 @@ from app.incidents.rules import NEXT_STATES, State
 from app.integrations.pagerduty import outbox
 from app.people.access import current_actor, current_person, person_if_any, requires
 from app.people.rules import Role
+from app.registry.queries import model_by_slug
+from app.registry.sections import (
+    ModelColumn,
+    ModelSection,
+    add_model_banner,
+    add_model_column,
+    add_model_section,
+)
 from app.runbooks.rules import failure_mode_title
 from app.web.parts import go, is_htmx, live, page
 from app.web.toast import toast
@@ -80,6 +90,16 @@ def _list() -> dict[str, Any]:
         },
         "mode_title": failure_mode_title,
     }
+
+
+@bp.get("/models/<slug>/incidents")
+@requires(Role.VIEWER)
+def of_model(slug: str) -> ResponseReturnValue:
+    model = model_by_slug(slug)
+    found = queries.page(Filter(state="all", model=model.slug), request.args.get("after"))
+    return page(
+        "incidents/of_model.html", "list", model=model, found=found, mode_title=failure_mode_title
+    )
 
 
 @bp.get("/incidents/<int:incident_id>")
@@ -318,6 +338,31 @@ def _again(
     return page("incidents/detail.html", status=error.status if error else 422, **context)
 
 
+# What other pages say about incidents
+
+
+def open_of_model(model_id: int) -> Markup:
+    """The banner above the page of a model that has an open incident."""
+    rows = queries.open_of_models([model_id])
+    return _said("open_banner", rows) if rows else Markup()
+
+
+def open_by_model(model_ids: Sequence[int]) -> Mapping[int, Markup]:
+    """For the list of models: the worst open incident of each."""
+    of_each: dict[int, list[Any]] = defaultdict(list)
+    for row in queries.open_of_models(model_ids):
+        of_each[row.model_id].append(row)
+    return {model_id: _said("open_cell", rows) for model_id, rows in of_each.items()}
+
+
+def _said(macro: str, rows: Sequence[Any]) -> Markup:
+    written: Any = current_app.jinja_env.get_template("incidents/_open.html").module
+    return Markup(getattr(written, macro)(rows))  # noqa: S704 macros escape
+
+
 def register(app: Flask) -> None:
-    """Let the page of an alert without a runbook say whose model it comes from."""
+    """Tell the pages of lower features what this one knows."""
     app.extensions["alert_owners"] = queries.alert_owners
+    add_model_section(app, ModelSection("Incidents", "incidents.of_model"))
+    add_model_banner(app, open_of_model)
+    add_model_column(app, ModelColumn("Open incidents", open_by_model))

@@ -57,3 +57,8 @@ window.addEventListener("hashchange", () => reveal(named()));
 document.addEventListener("htmx:afterSettle", (event) => prepare(event.detail.elt));
 prepare(document);
 reveal(document.querySelector("[data-pane] [data-focus]") ?? named());
+
+// The tab of this page may stand beyond the edge of a phone.
+for (const tab of document.querySelectorAll(".tabs > [aria-current]")) {
+  tab.scrollIntoView({ block: "nearest", inline: "center" });
+}
