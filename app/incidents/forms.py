@@ -94,8 +94,8 @@ class DeclareForm(FlaskForm):
             *(SelectChoice(model.id, model.slug) for model in queries.models()),
         ]
         self.failure_mode.choices = [
+            SelectChoice("", "Not known yet, or something else"),
             *(SelectChoice(mode, title) for mode, title in FAILURE_MODES.items()),
-            SelectChoice("", "Something else"),
         ]
 
     def as_declaration(self) -> Declaration:

@@ -9,6 +9,7 @@ export function openDialog(id) {
   for (const other of document.querySelectorAll("dialog[open]")) other.close();
   dialog.showModal();
   const first =
+    dialog.querySelector("[data-focus]") ??
     dialog.querySelector('[aria-invalid="true"], [autofocus]') ??
     dialog.querySelector(`.dialog__body :is(${FIELD}), .palette__q input`);
   first?.focus();

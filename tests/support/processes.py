@@ -35,7 +35,7 @@ BATON = Path(sys.executable).with_name("baton")  # the command, as it is install
 LOOK = 0.05  # seconds between two looks at a condition
 
 
-def wait_for(condition: Callable[[], T], what: str, seconds: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """What the condition gives once that is something; fails when the time is over."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -173,7 +173,7 @@ class Baton:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # as a terminal does; Ctrl-C goes to this group
             )
-        self._wait(lambda: "Ctrl-C stops it." in self.printed(), "Baton to greet", 60)
+        self._wait(lambda: "Ctrl-C stops it." in self.printed(), "Baton to greet")
         address = re.search(r"^Baton runs at (\S+)$", self.printed(), re.MULTILINE)
         link = re.search(r"^(http\S+/welcome/\S+)$", self.printed(), re.MULTILINE)
         assert address is not None, self.printed()
@@ -181,7 +181,7 @@ class Baton:
 
     def wait_until_ready(self) -> None:
         """Until it can keep a delivery and a worker has run a scheduled job."""
-        self._wait(lambda: self.answers("/health/ready"), "Baton to be ready", 60)
+        self._wait(lambda: self.answers("/health/ready"), "Baton to be ready")
 
     def answers(self, path: str = "/health/live") -> bool:
         try:
@@ -260,7 +260,7 @@ class Baton:
         session.headers["Authorization"] = f"Bearer {token}"
         return Api(f"{self.url}/api/v1", session)
 
-    def _wait(self, condition: Callable[[], T], what: str, seconds: float) -> T:
+    def _wait(self, condition: Callable[[], T], what: str) -> T:
         def alive_and_so() -> T:
             assert self._process is not None
             code = self._process.poll()
@@ -268,7 +268,7 @@ class Baton:
             return condition()
 
         try:
-            return wait_for(alive_and_so, what, seconds)
+            return wait_for(alive_and_so, what)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.printed()[-4000:]}") from None
 
