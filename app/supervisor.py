@@ -39,7 +39,6 @@ class Child:
         self.process = subprocess.Popen(  # noqa: S603 our own command line
             self.command,
             env=self.environment,
-            cwd=ROOT,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
@@ -77,6 +76,7 @@ def children(settings: Settings) -> list[Child]:
 def web_command(settings: Settings) -> list[str]:
     return [
         sys.executable, "-m", "gunicorn", "wsgi:app",
+        "--pythonpath", str(ROOT),  # we may have been started from anywhere
         "--bind", settings.bind,
         "--worker-class", "gthread",
         "--workers", str(settings.workers),

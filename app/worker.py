@@ -15,6 +15,7 @@ from app.web import logs
 JOBS = (
     Job("alerts.process_inbox", alerts.process_inbox),
     Job("pagerduty.send_lane", pagerduty.send_lane),
+    Job("pagerduty.wake_lanes", pagerduty.wake_lanes),
 )
 
 SCHEDULE: tuple[Every, ...] = (

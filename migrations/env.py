@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import JSON, BigInteger, Enum
+from sqlalchemy import JSON, BigInteger, Enum, text
 
 from app.core.db import UtcDateTime, db
 
@@ -34,6 +34,10 @@ def render(kind: str, thing: Any, autogen_context: Any) -> str | bool:
 assert current_app
 with db.engine.connect() as connection:
     connection = connection.execution_options(write=True)
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SET statement_timeout = 0")
+        )  # a change of a large table takes time
     context.configure(
         connection=connection,
         target_metadata=db.metadata,

@@ -34,7 +34,7 @@ LAST_BODIES = cast(Table, LastBody.__table__)
 ABOUT_CONTENT = (DataError, IntegrityError)
 AWAY = (DBAPIError, PoolTimeoutError)
 MOST = 256  # deliveries a transaction
-DEADLINE = 30.0  # seconds a request waits for its commit
+DEADLINE = 9.0  # seconds a request waits; Alertmanager gives up after 10 at the soonest
 SPOOL_CHECK = 1.0  # seconds between two tries to empty the spool while nothing arrives
 
 
@@ -48,6 +48,7 @@ class Entry:
     receipt: str = ""  # of the first, if this is a duplicate
     error: BaseException | None = None
     settled: threading.Event = field(default_factory=threading.Event)
+    taken: threading.Lock = field(default_factory=threading.Lock)  # by whoever writes it
 
     @property
     def subject_key(self) -> tuple[int, str] | None:
@@ -73,7 +74,10 @@ class Committer:
         """Return once the delivery is on the disk. Raises what kept it from getting there."""
         self._queue.put(entry)
         if not entry.settled.wait(DEADLINE):
-            raise TimeoutError(f"A delivery was not committed within {DEADLINE:.0f} s.")
+            if not entry.taken.acquire(blocking=False):
+                raise TimeoutError(f"A delivery was not committed within {DEADLINE:.0f} s.")
+            # Others before it hang in a database that does not answer.
+            self._spool([entry])
         if entry.error is not None:
             raise entry.error
         return entry
@@ -82,15 +86,16 @@ class Committer:
         with self._app.app_context():
             while True:
                 try:
-                    batch = [self._queue.get(timeout=SPOOL_CHECK if self.spool.size() else None)]
+                    came = [self._queue.get(timeout=SPOOL_CHECK if self.spool.size() else None)]
                 except queue.Empty:
                     self._empty_spool()
                     continue
-                while len(batch) < MOST:
+                while len(came) < MOST:
                     try:
-                        batch.append(self._queue.get_nowait())
+                        came.append(self._queue.get_nowait())
                     except queue.Empty:
                         break
+                batch = [entry for entry in came if entry.taken.acquire(blocking=False)]
                 try:
                     self._settle(batch)
                 except BaseException as error:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.alerts.tables import Integration
 from app.core.db import db
@@ -59,11 +60,19 @@ class Keys:
         self._read_at = float("-inf")
 
     def _known(self, wanted: str, *, older_than: float) -> Door | None:
-        if time.monotonic() - self._read_at > older_than:
-            with self._lock:
-                if time.monotonic() - self._read_at > older_than:
+        door = self._doors.get(wanted)
+        # One thread looks; others whose key was known a moment ago need not wait for it.
+        if self._is_older_than(older_than) and self._lock.acquire(blocking=door is None):
+            try:
+                if self._is_older_than(older_than):
                     self._read(wanted)
-        return self._doors.get(wanted)
+            finally:
+                self._lock.release()
+            door = self._doors.get(wanted)
+        return door
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return time.monotonic() - self._read_at > seconds
 
     def _read(self, wanted: str) -> None:
         try:
@@ -78,8 +87,10 @@ class Keys:
                         Integration.old_key_until,
                     ).where(Integration.closed_at.is_(None))
                 ).all()
-        except DBAPIError:
-            if wanted not in self._doors:
+        except (DBAPIError, PoolTimeoutError):
+            if wanted in self._doors:
+                self._read_at = time.monotonic()  # the next look can wait
+            else:
                 raise UpstreamError(
                     "The key can't be checked: the database does not answer. Nothing was kept; "
                     "send it again."

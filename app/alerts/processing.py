@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Table, insert, select, text, tuple_
+from sqlalchemy import Table, insert, select, text
 from sqlalchemy.orm import Session
 
 from app.alerts.routing import Route, Router, router, title_of
@@ -20,11 +20,11 @@ from app.alerts.sources import SOURCES
 from app.alerts.sources.base import RECEIVED_AT, Alert, AlertStatus, Parsed, decode
 from app.alerts.tables import AlertState, Change, Delivery, Integration
 from app.config import settings
-from app.core.bulk import Bulk, BulkUpdate
+from app.core.bulk import Bulk, BulkUpdate, one_of_pairs
 from app.core.db import db, is_sqlite, unit_of_work
 from app.core.metrics import ALERTS, INBOX_LAG_SECONDS
 from app.incidents import intake
-from app.incidents.intake import Effects, Key, Round, Sighting
+from app.incidents.intake import Effects, Identity, Key, Round, Sighting
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ RECORD_OUTCOMES = BulkUpdate(
 
 MOST_DELIVERIES = 200  # a transaction
 ENOUGH_BYTES = 400_000  # of bodies a transaction, some 500 alerts: SQLite's other writers wait
+MOST_IDENTITIES = 500  # incidents a round: a statement names them all
 INBOX_LOCK = 7_313_001  # PostgreSQL's advisory lock: one worker at a time takes the inbox
 
 
@@ -181,7 +182,7 @@ def _known(session: Session, readings: Iterable[Reading]) -> dict[Key, Known]:
         return {}
     rows = session.execute(
         select(ALERT_STATES).where(
-            tuple_(ALERT_STATES.c.integration_id, ALERT_STATES.c.fingerprint).in_(list(wanted))
+            one_of_pairs(ALERT_STATES.c.integration_id, ALERT_STATES.c.fingerprint, wanted)
         )
     )
     return {
@@ -201,6 +202,7 @@ class _Batch:
         self._round = Round()
         self._waiting: list[tuple[Reading, Key]] = []  # whose incident the round will tell
         self._ending: list[tuple[Reading, tuple[int, str]]] = []  # likewise, of whole groups
+        self._identities: set[Identity] = set()  # of the round's incidents
         self.known = known
         self.changed: set[Key] = set()
 
@@ -239,13 +241,16 @@ class _Batch:
         )
         reading.counts[verdict] += 1
         fires = firing and verdict is not Verdict.LATE
-        if fires and self._round.settled(key, alert.group_key):
+        if fires and (
+            self._round.settled(key, alert.group_key) or len(self._identities) >= MOST_IDENTITIES
+        ):
             self.flush()
             known = self.known.get(key)
         self._waiting.append((reading, key))
         if fires:
             way = route.find(alert, reading.team_id)
             self._round.fire(_sighting(key, alert, way, known, seen_at))
+            self._identities.add(way.identity)
             reading.reasons.update(dict.fromkeys(way.attachment.reasons))
         elif verdict is Verdict.RESOLVES:
             self._round.over[key] = event_at
@@ -259,6 +264,7 @@ class _Batch:
         round_, self._round = self._round, Round()
         waiting, self._waiting = self._waiting, []
         ending, self._ending = self._ending, []
+        self._identities.clear()
         effects = intake.apply(
             self._session, round_, at=self._at, reopen_window=self._reopen_window
         )

@@ -49,9 +49,10 @@ class Known:
     incident_id: int | None = None
 
 
-# How long after a resolve an older start is taken for a late copy. Later than this nobody's retry
-# is still under way: the sender had lost sight of an alert that never stopped.
-LATE_COPY = timedelta(minutes=5)
+# How long after a resolve an older start is taken for a late copy, as a second Alertmanager of a
+# pair sends it. Later than this the sender had lost sight of an alert that never stopped: a
+# restarted Prometheus does, and the start it tells is the old one.
+LATE_COPY = timedelta(minutes=1)
 
 
 def judge(

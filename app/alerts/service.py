@@ -47,6 +47,7 @@ MOST_REPLAYED = 500  # named deliveries in one call
 CHUNK = 500  # rows deleted in one transaction, so that the doors never wait for long
 LAST_BODIES_KEPT = timedelta(hours=1)
 ALERT_STATES_KEPT = timedelta(days=30)
+REFUSED_KEPT = timedelta(days=3)  # anybody can send what is refused; a weekend is enough to ask
 
 REPLAYABLE = (DeliveryState.DEAD, DeliveryState.ACCEPTED, DeliveryState.DUPLICATE)
 
@@ -457,19 +458,21 @@ def purge(before: datetime, at: datetime) -> int:
     doors remember to know a repeat by, and alerts that were over long ago.
     """
     purged = 0
-    while (done := _purge_deliveries(before)) is not None:
+    while (done := _purge_deliveries(before, refused_before=at - REFUSED_KEPT)) is not None:
         purged += done
     last_bodies = LastBody.received_at < at - LAST_BODIES_KEPT
     _delete_all(LastBody, (LastBody.integration_id, LastBody.subject), last_bodies)
-    over = and_(AlertState.firing.is_(False), AlertState.seen_at < at - ALERT_STATES_KEPT)
+    over = and_(
+        AlertState.firing.is_(False), AlertState.seen_at < min(before, at - ALERT_STATES_KEPT)
+    )
     _delete_all(AlertState, (AlertState.integration_id, AlertState.fingerprint), over)
     return purged
 
 
-PROCESSED = (DeliveryState.ACCEPTED, DeliveryState.DUPLICATE, DeliveryState.REFUSED)
+PROCESSED = (DeliveryState.ACCEPTED, DeliveryState.DUPLICATE)
 
 
-def _purge_deliveries(before: datetime) -> int | None:
+def _purge_deliveries(before: datetime, *, refused_before: datetime) -> int | None:
     """One chunk of them. Returns how many rows went; None: there was nothing left to do."""
     told_of_a_change = select(Change.id).where(Change.delivery_id == Delivery.id).exists()
     done = or_(
@@ -479,9 +482,17 @@ def _purge_deliveries(before: datetime) -> int | None:
         rows = session.execute(
             select(Delivery.id, told_of_a_change.label("told"))
             .where(
-                Delivery.received_at < before,
-                done,
-                or_(Delivery.body.is_not(None), ~told_of_a_change),
+                or_(
+                    and_(
+                        Delivery.received_at < before,
+                        done,
+                        or_(Delivery.body.is_not(None), ~told_of_a_change),
+                    ),
+                    and_(
+                        Delivery.received_at < refused_before,
+                        Delivery.state == DeliveryState.REFUSED,
+                    ),
+                )
             )
             .limit(CHUNK)
             .with_for_update(of=Delivery, skip_locked=True)

@@ -5,6 +5,7 @@ a statement is built once from its table; then SQLite gets tuples for `executema
 PostgreSQL gets one binary array for each column (3.5 times the rows a second of text arrays).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -12,13 +13,57 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from pydantic_core import to_json
-from sqlalchemy import JSON, Boolean, Column, Connection, Integer, LargeBinary, Table
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    and_,
+    any_,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy import Enum as EnumType
+from sqlalchemy.sql.elements import SQLColumnExpression
 
 from app.core.db import Table as DeclaredTable
-from app.core.db import UtcDateTime
+from app.core.db import UtcDateTime, is_sqlite
 
 Row = Mapping[str, Any]
+
+
+def one_of_pairs(
+    first: SQLColumnExpression[int],
+    second: SQLColumnExpression[str],
+    pairs: Iterable[tuple[int, str]],
+) -> ColumnElement[bool]:
+    """The condition that both columns are one of these pairs, for any number of them.
+
+    A row constructor IN a list of 8,000 is too deep for PostgreSQL, and many parameters are slow
+    on both, so each first value brings its second ones as one parameter.
+    """
+    seconds: dict[int, list[str]] = defaultdict(list)
+    for one, other in pairs:
+        seconds[one].append(other)
+    return or_(
+        literal(value=False),
+        *(and_(first == one, _one_of(second, others)) for one, others in sorted(seconds.items())),
+    )
+
+
+def _one_of(column: SQLColumnExpression[str], values: Sequence[str]) -> ColumnElement[bool]:
+    if is_sqlite():
+        given = func.json_each(_json(values)).table_valued("value")
+        return column.in_(select(given.c.value))
+    return column == any_(literal(values, ARRAY(String)))
 
 
 class Bulk:

@@ -39,6 +39,7 @@ from sqlalchemy.types import TypeDecorator
 from app.core.errors import NotFoundError
 
 BUSY_TIMEOUT = 15.0  # seconds
+STATEMENT_TIMEOUT = 20.0  # seconds, on PostgreSQL: also of waiting for a lock
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -211,6 +212,14 @@ def engine_options(url: str) -> dict[str, Any]:
             "hide_parameters": True,  # an error is logged, and its values may be secret
         }
     return {
+        # A host that is gone without a word is found out in seconds, not in a quarter of an hour.
+        "connect_args": {
+            "connect_timeout": 5,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+        },
         "hide_parameters": True,
         "pool_size": 12,
         "max_overflow": 24,
@@ -224,8 +233,15 @@ def is_sqlite_url(url: str | URL) -> bool:
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Attach the SQLite hooks. PostgreSQL needs none."""
+    """Attach what each new connection needs."""
     if engine.dialect.name != "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def on_connect_to_postgresql(connection: Any, _record: object) -> None:
+            # In a statement rather than in `options`, which poolers in between refuse.
+            connection.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT:.0f}s'")
+            connection.commit()
+
         return
     database = engine.url.database or ""
 

@@ -14,13 +14,16 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig
 from flask import Flask, current_app
 from sqlalchemy import Engine, String, delete, insert, select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import now
@@ -133,12 +136,13 @@ def run_worker(
     stop: threading.Event,
 ) -> None:
     """Run jobs until `stop` is set. `concurrency` is per queue and worker; 1 means 1 in all."""
-    me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+    me = f"{_this_host()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     with app.app_context():
         engine = db.engine
         url = engine.url.render_as_string(hide_password=False)
     # Known to the others before it takes its first job: a job of an unknown worker is nobody's.
-    _beat(engine, me)
+    if not _first_beat(engine, me, stop):
+        return
     functions = {
         job.name: DBOS.workflow(name=job.name)(_guarded(app, job))
         for job in (*jobs, *(entry.job for entry in schedule))
@@ -182,13 +186,15 @@ def run_worker(
             ]
         )
         log.info("worker started", extra={"worker": me})
-        while not stop.wait(HEARTBEAT):
+        while True:
             try:
                 _beat(engine, me)
                 _reap(engine, me)
             except Exception:
                 # The database may be away for a while. Others then take our jobs, twice at worst.
                 log.exception("heartbeat failed")
+            if stop.wait(HEARTBEAT):
+                break
     finally:
         DBOS.destroy(workflow_completion_timeout_sec=10)
         _forget(engine, me)
@@ -226,6 +232,39 @@ def _tick(app: Flask, job: Job, worker: str) -> Callable[[datetime, Any], None]:
     return tick
 
 
+def _this_host() -> str:
+    """Where process numbers mean the same: a host, or a container on it."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    return socket.gethostname()
+
+
+def _is_gone(worker: str) -> bool:
+    """Whether it ran here and its process is no more: no need to wait for its silence."""
+    if not worker.startswith(f"{_this_host()}-"):
+        return False
+    try:
+        os.kill(int(worker.rsplit("-", 2)[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _first_beat(engine: Engine, me: str, stop: threading.Event) -> bool:
+    """Wait for the database, which may start after us. False: we are to stop."""
+    while not stop.is_set():
+        try:
+            _beat(engine, me)
+        except DBAPIError as error:
+            log.warning("the database is away", extra={"error": type(error).__name__})
+            stop.wait(HEARTBEAT)
+        else:
+            return True
+    return False
+
+
 def _beat(engine: Engine, me: str) -> None:
     at = now()
     with engine.connect().execution_options(write=True) as connection, connection.begin():
@@ -238,11 +277,8 @@ def _reap(engine: Engine, me: str) -> None:
     """Give the jobs of dead workers back to the queue."""
     dead_since = now() - DEAD_AFTER
     with engine.connect() as connection:
-        dead = list(
-            connection.scalars(
-                select(Worker.id).where(Worker.seen_at < dead_since, Worker.id != me)
-            )
-        )
+        others = connection.execute(select(Worker.id, Worker.seen_at).where(Worker.id != me)).all()
+    dead = [row.id for row in others if row.seen_at < dead_since or _is_gone(row.id)]
     if not dead:
         return
     # Private, and the reason for the pin on DBOS 3.4: an idempotent UPDATE of pending rows.
@@ -256,10 +292,7 @@ def _reap(engine: Engine, me: str) -> None:
     }
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         connection.execute(
-            delete(Worker).where(
-                Worker.id.in_([worker for worker in dead if worker not in left]),
-                Worker.seen_at < dead_since,
-            )
+            delete(Worker).where(Worker.id.in_([worker for worker in dead if worker not in left]))
         )
     log.warning("took over the jobs of dead workers", extra={"workers": dead})
 

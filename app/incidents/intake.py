@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.core.bulk import Bulk, BulkUpdate
+from app.core.bulk import Bulk, BulkUpdate, one_of_pairs
 from app.core.db import AnyRow, is_sqlite
 from app.incidents import paging
 from app.incidents.rules import Ended, State, reopens, still_fires
@@ -153,10 +153,10 @@ def apply(session: Session, round_: Round, *, at: datetime, reopen_window: timed
     """Write what a round of alerts means. Inside the caller's unit of work."""
     effects = Effects()
     incidents: dict[int, AnyRow] = {}
+    touched: set[int] = set()
     if round_.firing:
         _place(session, round_.firing, effects, incidents, at=at, window=reopen_window)
-        _write_members(session, round_.firing, effects)
-    touched = set(effects.incident_of.values())
+        touched |= _write_members(session, round_.firing, effects)
     if round_.acknowledged:
         _acknowledge(session, round_.acknowledged, at=at)
     if round_.over or round_.groups_over:
@@ -522,20 +522,23 @@ def _raise_severity(
     )
 
 
-def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Effects) -> None:
-    """One row for each alert of each incident, inserted or brought up to date."""
-    moved = [
-        key
+def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Effects) -> set[int]:
+    """One row for each alert of each incident, inserted or brought up to date.
+
+    Returns the incidents whose members changed, those that lost one among them.
+    """
+    moved = {
+        key: sighting.incident_id
         for key, sighting in firing.items()
-        if sighting.incident_id not in (None, effects.incident_of[key])
-    ]
+        if sighting.incident_id and sighting.incident_id != effects.incident_of[key]
+    }
     if moved:
         # A person closed the old incident; the alert fires in one at a time.
         session.execute(
             update(MEMBERS)
             .where(
                 MEMBERS.c.firing,
-                tuple_(MEMBERS.c.integration_id, MEMBERS.c.fingerprint).in_(moved),
+                one_of_pairs(MEMBERS.c.integration_id, MEMBERS.c.fingerprint, moved),
             )
             .values(firing=False)
         )
@@ -564,6 +567,7 @@ def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Ef
             for key, sighting in sorted(firing.items())
         ],
     )
+    return {*effects.incident_of.values(), *moved.values()}
 
 
 def _end_members(session: Session, round_: Round, effects: Effects) -> set[int]:
@@ -573,7 +577,7 @@ def _end_members(session: Session, round_: Round, effects: Effects) -> set[int]:
         rows = session.execute(
             select(Member.incident_id, Member.integration_id, Member.fingerprint).where(
                 Member.firing,
-                tuple_(Member.integration_id, Member.fingerprint).in_(list(round_.over)),
+                one_of_pairs(Member.integration_id, Member.fingerprint, round_.over),
             )
         ).all()
         touched.update(row.incident_id for row in rows)
@@ -683,7 +687,7 @@ def _acknowledge(session: Session, acknowledged: Mapping[Key, str], *, at: datet
     homes = session.execute(
         select(Member.incident_id, Member.integration_id, Member.fingerprint).where(
             Member.firing,
-            tuple_(Member.integration_id, Member.fingerprint).in_(list(acknowledged)),
+            one_of_pairs(Member.integration_id, Member.fingerprint, acknowledged),
         )
     ).all()
     by = {row.incident_id: acknowledged[(row.integration_id, row.fingerprint)] for row in homes}

@@ -1,5 +1,6 @@
 """Whole installations for the tests of this folder, on SQLite and on PostgreSQL."""
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -23,6 +24,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         call = getattr(item, "callspec", None)
         database = call.params.get("database", "sqlite") if call else "sqlite"
         item.add_marker(pytest.mark.xdist_group(f"end to end on {database}"))
+
+
+def pytest_runtest_setup() -> None:
+    if sys.platform != "linux":
+        pytest.skip("End-to-end tests watch processes through /proc, which only Linux has.")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from app import ROOT
+from tests.support import programs
 from tests.support.processes import (
     Api,
     Baton,
@@ -77,6 +78,7 @@ class Site:
 def site(
     new_database: Callable[[], str], pager: TlsPager, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
+    programs.require(programs.ALERTMANAGER)
     folder = tmp_path_factory.mktemp("alertmanager")
     baton = Baton(folder / "var", database_url=new_database(), **pager.settings)
     try:

@@ -161,31 +161,6 @@ def test_secrets_stand_alone_on_the_last_line(running):
     assert running.api(token).get("/me")["name"] == "scripts"
 
 
-def test_a_password_can_come_from_a_pipe(running):
-    done = running.command("user", "add", "linus@example.com", "--password-stdin", said=PASSWORD)
-
-    assert done.returncode == 0, done.stderr
-    assert PASSWORD.strip() not in done.stdout + done.stderr
-    with running.browser() as browser:
-        page = browser.get(f"{running.url}/sign-in", timeout=10)
-        page = send(browser, page, {**WELCOME, "email": "linus@example.com"})
-        assert page.url == f"{running.url}/"
-
-
-PASSWORD = f"{WELCOME['password']}\n"
-
-
-def test_a_refused_command_says_why_in_a_sentence(running):
-    unknown = running.command("token", "create", "robots", "--scope", "everything")
-    running.secret("token", "create", "robots", "--scope", "read")
-    taken = running.command("token", "create", "robots", "--scope", "read")
-
-    for done, words in ((unknown, "no scope everything"), (taken, "already a token")):
-        assert done.returncode == 1
-        assert words in done.stderr
-        assert "Traceback" not in done.stderr
-
-
 def test_the_doctor_finds_nothing_wrong_with_what_runs(running):
     done = running.command("doctor")
 

@@ -127,7 +127,7 @@ class Baton:
         self.url = f"http://{self.bind}"
         self.log = var.with_name(f"{var.name}.log")
         self.environment = clean_environment(
-            BATON_VAR=str(var),
+            BATON_VAR=var.name,  # from the folder in which all commands are run, as people do
             BATON_BIND=self.bind,
             BATON_DATABASE_URL=database_url,
             **settings,
@@ -146,7 +146,7 @@ class Baton:
             input=said,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -194,7 +194,7 @@ class Baton:
         """Press Ctrl-C. Returns the exit code once all of it is gone."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGINT)
-        code = self._process.wait(timeout=30)
+        code = self._process.wait(timeout=60)
         self._process = None
         left = self.processes()
         assert not left, f"Left behind: {left}"
@@ -214,7 +214,7 @@ class Baton:
     # Violence
 
     def processes(self) -> dict[int, str]:
-        return processes_with("BATON_VAR", str(self.var))
+        return processes_with("BATON_BIND", self.bind)
 
     def child(self, name: str) -> int | None:
         """The process that the supervisor runs as `web` or `worker`, and that leads its group."""

@@ -23,6 +23,8 @@ from app.integrations.pagerduty.sync import Standing, SyncState, sync_state_of
 from app.integrations.pagerduty.tables import Message
 
 SEND_LANE = "pagerduty.send_lane"  # the job that sends what waits in a lane
+WAKE_LANES = "pagerduty.wake_lanes"  # the job that enqueues many of those
+LANES_AT_ONCE = 25  # a transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,29 @@ def write_many(drafts: Sequence[Draft], *, at: datetime) -> None:
     with unit_of_work() as session:
         rows = [_row(draft, at) for draft in drafts]
         session.execute(insert(Message), rows)
-        for lane in dict.fromkeys(row["lane"] for row in rows):
-            enqueue(SEND_LANE, lane)
+        wake(list(dict.fromkeys(row["lane"] for row in rows)))
+
+
+def wake(lanes: Sequence[str]) -> None:
+    """Have what waits in these lanes sent. Inside the caller's unit of work.
+
+    Each job takes some milliseconds to enqueue. A storm leaves that to the worker, so that it
+    does not hold up whoever else writes.
+    """
+    if len(lanes) > LANES_AT_ONCE:
+        enqueue(WAKE_LANES, list(lanes))
+        return
+    for lane in lanes:
+        enqueue(SEND_LANE, lane)
+
+
+def wake_in_turns(lanes: Sequence[str], *, once: str | None = None) -> None:
+    """Have what waits in many lanes sent, some in each transaction. `once` names the occasion:
+    for the same one, a lane is woken once."""
+    for start in range(0, len(lanes), LANES_AT_ONCE):
+        with unit_of_work():
+            for lane in lanes[start : start + LANES_AT_ONCE]:
+                enqueue(SEND_LANE, lane, key=f"wake {lane} {once}" if once else None)
 
 
 def retry(message_id: int, *, at: datetime, wiring: Wiring | None = None) -> None:

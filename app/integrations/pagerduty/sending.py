@@ -13,11 +13,11 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from app.config import settings
-from app.core.db import unit_of_work
+from app.core.db import db, unit_of_work
 from app.core.jobs import enqueue
 from app.core.metrics import OUTBOX_LAG_SECONDS
 from app.core.secrets import decrypt
-from app.integrations.pagerduty.outbox import SEND_LANE
+from app.integrations.pagerduty.outbox import SEND_LANE, WAITING, wake_in_turns
 from app.integrations.pagerduty.rules import (
     CALLS_PER_MINUTE,
     Action,
@@ -39,7 +39,7 @@ CLAIMED_FOR = timedelta(seconds=30)
 
 # A wake-up that is this late is not on its way any more.
 OVERDUE_AFTER = timedelta(seconds=10)
-LANES_AT_ONCE = 500
+LANES_A_SWEEP = 500
 
 chance = random.SystemRandom().random
 
@@ -120,20 +120,18 @@ def wake_overdue(*, at: datetime) -> int:
     """Wake the lanes whose own wake-up never came; how many."""
     overdue = (
         select(Message.lane)
-        .where(Message.state == MessageState.WAITING)
+        .where(WAITING)
         .group_by(Message.lane)
         .having(
             func.max(Message.next_try_at) < at - OVERDUE_AFTER,
             or_(func.max(Message.claimed_until).is_(None), func.max(Message.claimed_until) < at),
         )
         .order_by(func.min(Message.id))
-        .limit(LANES_AT_ONCE)
+        .limit(LANES_A_SWEEP)
     )
-    with unit_of_work() as session:
-        lanes = session.scalars(overdue).all()
-        for lane in lanes:
-            # Once a minute at most: a busy queue is not helped by more of the same.
-            enqueue(SEND_LANE, lane, key=f"wake {lane} {int(at.timestamp()) // 60}")
+    lanes = db.session.scalars(overdue).all()
+    # Once a minute at most: a busy queue is not helped by more of the same.
+    wake_in_turns(lanes, once=str(int(at.timestamp()) // 60))
     return len(lanes)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from app.core.db import unit_of_work
 from app.core.errors import ConflictError, NotFoundError, RefusedError
+from app.core.jobs import _client
 from app.integrations.pagerduty import jobs, outbox
 from app.integrations.pagerduty.outbox import Wiring
 from app.integrations.pagerduty.rules import Action
@@ -73,6 +74,17 @@ def test_a_storm_is_written_with_one_insert_and_one_job_for_each_lane(app, draft
     assert len(messages()) == 200
     assert len(wake_ups()) == 20
     assert statements < 80  # twenty jobs cost two or three each
+
+
+def test_a_storm_of_many_lanes_leaves_waking_them_to_one_job(app, draft, at):
+    drafts = [draft("trigger", f"incident-{number}") for number in range(60)]
+
+    outbox.write_many(drafts, at=at)
+
+    assert wake_ups() == []
+    [later] = _client().list_workflows(name=outbox.WAKE_LANES, load_input=True)
+    jobs.wake_lanes(*later.input["args"])
+    assert sorted(lane for lane, _ in wake_ups()) == sorted(row.lane for row in messages())
 
 
 def test_nothing_to_write_writes_nothing(app, at):

@@ -26,7 +26,7 @@ OVER = Known(False, starts_at=NOON, event_at=minutes(5), seen_at=minutes(6))
         (FIRING, True, 0, 0, 2, Verdict.REPEATS),
         (FIRING, False, 0, 5, 6, Verdict.RESOLVES),
         (FIRING, False, -9, -5, 6, Verdict.LATE),  # the end of an earlier time
-        (OVER, True, 0, 0, 7, Verdict.LATE),  # a late copy of its own trigger
+        (OVER, True, 0, 0, 6.5, Verdict.LATE),  # a late copy of its own trigger
         (OVER, True, 7, 7, 8, Verdict.FIRES),
         (OVER, True, 5, 5, 6, Verdict.FIRES),  # starts the moment it ended
         (OVER, False, 0, 5, 7, Verdict.OVER),
@@ -57,7 +57,7 @@ def test_an_old_start_told_long_after_the_end_is_an_alert_that_never_stopped():
 def test_a_resolve_before_its_trigger_is_kept_as_a_tombstone():
     known = learned(None, Verdict.OVER, starts_at=NOON, event_at=minutes(5), seen_at=minutes(6))
 
-    late = judge(known, firing=True, starts_at=NOON, event_at=NOON, seen_at=minutes(7))
+    late = judge(known, firing=True, starts_at=NOON, event_at=NOON, seen_at=minutes(6.5))
 
     assert late is Verdict.LATE
 
