@@ -5,7 +5,6 @@
 
 from pathlib import Path
 
-from flask_migrate import Migrate
 from flask_openapi3 import Info, OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -74,7 +73,6 @@ def create_app(settings: Settings | None = None, gateways: Gateways | None = Non
     db.init_app(app)
     with app.app_context():
         prepare_engine(db.engine)
-    Migrate(app, db, directory=str(ROOT / "migrations"))
     app.extensions["gateways"] = gateways or default_gateways(settings)
     app.extensions["observe_job"] = observe_job
     web.register(app)

@@ -8,14 +8,13 @@ from urllib.request import urlopen
 
 import click
 from flask.cli import FlaskGroup, with_appcontext
-from flask_migrate import upgrade
 from sqlalchemy import text
 
 from app import ROOT, create_app, supervisor
 from app import worker as background
 from app.alerts.cli import commands as alerts_commands
 from app.config import Settings, settings
-from app.core import jobs
+from app.core import jobs, migrations
 from app.core.clock import now
 from app.core.db import db
 from app.people import service as people
@@ -36,18 +35,11 @@ for _command in (*people_commands, *alerts_commands, *runbooks_commands, *regist
     main.add_command(_command)
 
 
-def migrate_all() -> None:
-    """Bring our tables and those of the job queue up to date."""
-    upgrade(directory=str(ROOT / "migrations"))
-    jobs.migrate(settings().database)
-    db.engine.dispose()
-
-
 @main.command()
 @with_appcontext
 def migrate() -> None:
     """Create or update the database."""
-    migrate_all()
+    migrations.migrate()
     click.echo("The database is up to date.")
 
 
@@ -58,7 +50,7 @@ def run() -> None:
     chosen = settings()
     if why := supervisor.refusal_to_bind(chosen.bind):
         raise click.ClickException(why)
-    migrate_all()
+    migrations.migrate()
     folder = ROOT / chosen.runbooks
     report = runbooks.import_folder(folder, at=now(), by=None)
     for line in report.lines():

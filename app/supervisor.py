@@ -82,6 +82,7 @@ def web_command(settings: Settings) -> list[str]:
         "--workers", str(settings.workers),
         "--threads", str(settings.threads),
         "--reuse-port",
+        "--preload",  # loaded once, and what is loaded is shared
         "--keep-alive", "5",
         "--graceful-timeout", "15",
         "--no-control-socket",

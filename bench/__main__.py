@@ -24,13 +24,12 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from flask_migrate import upgrade
 from sqlalchemy import create_engine, func, select, text
 
 from app import ROOT, create_app
 from app.alerts.tables import Delivery
 from app.config import Settings
-from app.core import jobs
+from app.core import migrations
 from app.core.db import db
 from app.incidents.tables import Incident, Member
 from app.integrations.pagerduty.rules import Action, MessageState
@@ -150,8 +149,7 @@ def _installation(engine: str, folder: Path, server: str) -> Installation:
     }
     made = Installation(engine, settings, environment)
     with made.app.app_context():
-        upgrade(directory=str(ROOT / "migrations"))
-        jobs.migrate(settings.database)
+        migrations.migrate()
         owner = factories.team("serving")
         for number in range(50):
             factories.model(f"model-{number}", owner=owner)
@@ -174,7 +172,7 @@ def _serving(made: Installation) -> Iterator[int]:
 
 @contextmanager
 def _working(made: Installation) -> Iterator[None]:
-    with _process([sys.executable, "/tmp/w/worker.py"], made.environment):
+    with _process([sys.executable, "-m", "app.worker"], made.environment):
         _wait(lambda: _ready(made), 30)
         yield
 
@@ -217,7 +215,7 @@ def _storm(made: Installation) -> dict[str, float]:
     app = made.app
     with app.app_context():
         _fill_inbox(made)
-        with _process([sys.executable, "/tmp/w/worker.py"], made.environment):
+        with _process([sys.executable, "-m", "app.worker"], made.environment):
             _wait(lambda: _count(select(func.count()).select_from(Incident)) > 0, 60)
             started = time.monotonic()
             _wait(lambda: not _waiting(), 600)

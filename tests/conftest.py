@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from flask_migrate import upgrade
 from pydantic import SecretStr
 from sqlalchemy import create_engine, event, text
 
@@ -16,7 +15,7 @@ from app import create_app
 from app.alerts.keys import keys
 from app.alerts.routing import forget_router
 from app.config import Settings
-from app.core import jobs
+from app.core import migrations
 from app.core.db import db
 from app.integrations import Gateways
 from app.people.rules import Role
@@ -80,9 +79,7 @@ def _app(
     app.testing = True
     app.config["WTF_CSRF_ENABLED"] = False  # its own test turns it on
     with app.app_context():
-        upgrade()
-        jobs.migrate(url)
-        db.engine.dispose()
+        migrations.migrate()
     if database == "sqlite":
         shutil.copy(var / "baton.sqlite3", var / "empty.sqlite3")
     yield app
