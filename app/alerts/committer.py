@@ -14,7 +14,15 @@ from datetime import datetime
 from typing import Any, cast
 
 from flask import Flask, current_app
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    create_engine,
+    delete,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -22,13 +30,27 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.alerts.rules import REPEAT_WINDOW, DeliveryState
 from app.alerts.spool import Spool
 from app.alerts.tables import Delivery, LastBody
-from app.core.db import db, is_sqlite_url
+from app.core.bulk import Bulk, BulkRead
+from app.core.db import db, engine_options, is_sqlite_url, prepare_engine
 from app.core.jobs import enqueue_on
 
 log = logging.getLogger(__name__)
 
 DELIVERIES = cast(Table, Delivery.__table__)
-LAST_BODIES = cast(Table, LastBody.__table__)
+
+COLUMNS = (
+    "receipt", "integration_id", "source", "received_at", "path", "headers", "body", "size",
+    "sha256", "sender_id", "state", "processed_at", "attempts", "repeats", "what", "why", "outcome",
+)  # fmt: skip
+WRITE_DELIVERIES = Bulk(Delivery, COLUMNS)
+SUBJECT = ("integration_id", "subject")
+LAST_BODIES = BulkRead(LastBody, SUBJECT, (*SUBJECT, "sha256", "receipt", "received_at"))
+REMEMBER_BODIES = Bulk(
+    LastBody,
+    (*SUBJECT, "sha256", "receipt", "received_at"),
+    "ON CONFLICT (integration_id, subject) DO UPDATE SET sha256 = excluded.sha256, "
+    "receipt = excluded.receipt, received_at = excluded.received_at",
+)
 
 # Errors about what the database was given. Any other means that it does not take rows now.
 ABOUT_CONTENT = (DataError, IntegrityError)
@@ -64,11 +86,12 @@ class Committer:
         self._app = app
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
         self._sqlite = is_sqlite_url(app.config["SQLALCHEMY_DATABASE_URI"])
+        self._engine = _engine(app)
         self.spool = spool
         self._woke_for = -1
-        # PostgreSQL groups the commits of parallel connections itself; SQLite has one writer.
-        for number in range(1 if self._sqlite else 2):
-            threading.Thread(target=self._run, name=f"committer-{number}", daemon=True).start()
+        # One, also where the database could write in parallel: a commit costs more CPU than disk,
+        # and the fewer there are the more each carries.
+        threading.Thread(target=self._run, name="committer", daemon=True).start()
 
     def commit(self, entry: Entry) -> Entry:
         """Return once the delivery is on the disk. Raises what kept it from getting there."""
@@ -150,7 +173,7 @@ class Committer:
         self.spool.replay(write_spooled)
 
     def _write(self, batch: list[Entry]) -> None:
-        with db.engine.connect() as connection:
+        with self._engine.connect() as connection:
             connection = connection.execution_options(write=True)
             with connection.begin():
                 fresh, repeats = self._sort_out(connection, batch)
@@ -171,15 +194,8 @@ class Committer:
         subjects = {key for entry in batch if (key := entry.subject_key)}
         last: dict[tuple[int, str], tuple[str, str, datetime]] = {}
         if subjects:
-            rows = connection.execute(
-                select(LAST_BODIES).where(
-                    tuple_(LAST_BODIES.c.integration_id, LAST_BODIES.c.subject).in_(list(subjects))
-                )
-            )
-            last = {
-                (row.integration_id, row.subject): (row.sha256, row.receipt, row.received_at)
-                for row in rows
-            }
+            rows = LAST_BODIES.read(connection, subjects)
+            last = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
         fresh: list[Entry] = []
         repeats: dict[str, int] = {}
         changed: set[tuple[int, str]] = set()
@@ -200,16 +216,8 @@ class Committer:
                 last[key] = (columns["sha256"], columns["receipt"], columns["received_at"])
                 changed.add(key)
         if changed:
-            statement = (sqlite if self._sqlite else postgresql).insert(LAST_BODIES)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["integration_id", "subject"],
-                    set_={
-                        "sha256": statement.excluded.sha256,
-                        "receipt": statement.excluded.receipt,
-                        "received_at": statement.excluded.received_at,
-                    },
-                ),
+            REMEMBER_BODIES.write(
+                connection,
                 [
                     {
                         "integration_id": key[0],
@@ -227,7 +235,7 @@ class Committer:
     def _insert(self, connection: Connection, fresh: list[Entry]) -> None:
         plain = [entry for entry in fresh if entry.columns["sender_id"] is None]
         if plain:
-            connection.execute(insert(DELIVERIES), [entry.columns for entry in plain])
+            WRITE_DELIVERIES.write(connection, [entry.columns for entry in plain])
         named = [entry for entry in fresh if entry.columns["sender_id"] is not None]
         for entry in named:
             statement = (sqlite if self._sqlite else postgresql).insert(DELIVERIES)
@@ -255,6 +263,17 @@ class Committer:
             return
         enqueue_on(connection, "alerts.process_inbox", second, key=f"inbox-{second}")
         self._woke_for = second
+
+
+def _engine(app: Flask) -> Engine:
+    """On PostgreSQL a pool that does not ask each connection whether it is well: a committer that
+    meets a dead one spools what it holds, and goes on with the next."""
+    url = app.config["SQLALCHEMY_DATABASE_URI"]
+    if is_sqlite_url(url):
+        return db.engine
+    engine = create_engine(url, **{**engine_options(url), "pool_pre_ping": False, "pool_size": 2})
+    prepare_engine(engine)
+    return engine
 
 
 def write_spooled(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -287,7 +306,7 @@ def _write_known(columns: list[dict[str, Any]]) -> None:
             connection.execute(statement.on_conflict_do_nothing(), columns)
             # What these said is newer than the bodies that repeats are told by.
             doors = {one["integration_id"] for one in columns}
-            connection.execute(delete(LAST_BODIES).where(LAST_BODIES.c.integration_id.in_(doors)))
+            connection.execute(delete(LastBody).where(LastBody.integration_id.in_(doors)))
             second = int(columns[-1]["received_at"].timestamp())
             enqueue_on(connection, "alerts.process_inbox", second, key=f"spool-{second}")
 

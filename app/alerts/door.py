@@ -39,10 +39,17 @@ log = logging.getLogger(__name__)
 
 bp = Blueprint("door", __name__)
 
-KEPT_HEADERS = (
-    "content-type", "user-agent", "x-webhook-id", "request-id", "x-amz-sns-message-id",
-    "ce-id", "ce-source", "ce-type", "ce-time", "ce-specversion",
-)  # fmt: skip
+# As WSGI calls them, which is looked up in a tenth of the time.
+KEPT_HEADERS = {
+    "CONTENT_TYPE": "content-type",
+    **{
+        f"HTTP_{name.upper().replace('-', '_')}": name
+        for name in (
+            "user-agent", "x-webhook-id", "request-id", "x-amz-sns-message-id",
+            "ce-id", "ce-source", "ce-type", "ce-time", "ce-specversion",
+        )
+    },
+}  # fmt: skip
 DRAINED = 16  # times the limit: how much of an oversize body is read, so that its sender hears why
 REFUSED_A_MINUTE = 600  # rows kept of refused requests, for each process
 
@@ -136,7 +143,8 @@ def _authenticated(source: Source, document: Any, at: datetime) -> tuple[Door, s
 def _keys_sent(source: Source, document: Any) -> list[str]:
     """What may be the key, in the order in which it is tried."""
     sent = []
-    kind, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    environ = request.environ
+    kind, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if kind.lower() in ("bearer", "token"):
         sent.append(credentials.strip())
     elif kind.lower() == "basic":
@@ -145,13 +153,13 @@ def _keys_sent(source: Source, document: Any) -> list[str]:
             sent += [password, user]
         except (binascii.Error, UnicodeDecodeError):
             pass
-    if key := request.args.get("key"):
+    if environ.get("QUERY_STRING") and (key := request.args.get("key")):
         sent.append(key)
     routing_key = getattr(source, "routing_key", None)
     if routing_key is not None and not isinstance(document, _Unreadable):
         if key := routing_key(document, request.headers):
             sent.append(key)
-    elif header := request.headers.get("X-Routing-Key"):
+    elif header := environ.get("HTTP_X_ROUTING_KEY"):
         sent.append(header)
     return [key for key in sent if key]
 
@@ -159,7 +167,10 @@ def _keys_sent(source: Source, document: Any) -> list[str]:
 def _entry(
     source: Source, door: Door, key: str, body: bytes, document: Any, at: datetime
 ) -> tuple[Entry, Glance]:
-    headers = {name: value for name in KEPT_HEADERS if (value := request.headers.get(name))}
+    environ = request.environ
+    headers = {
+        name: value for called, name in KEPT_HEADERS.items() if (value := environ.get(called))
+    }
     if isinstance(document, _Unreadable):
         raise BadRequestError(document.why)
     try:
@@ -193,6 +204,7 @@ def _columns(source: Source, at: datetime, size: int) -> dict[str, Any]:
         "sha256": None,
         "sender_id": None,
         "state": DeliveryState.RECEIVED,
+        "processed_at": None,
         "attempts": 0,
         "repeats": 0,
         "what": "",

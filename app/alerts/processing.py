@@ -20,7 +20,7 @@ from app.alerts.sources import SOURCES
 from app.alerts.sources.base import RECEIVED_AT, Alert, AlertStatus, Parsed, decode
 from app.alerts.tables import AlertState, Change, Delivery, Integration
 from app.config import settings
-from app.core.bulk import Bulk, BulkUpdate, one_of_pairs
+from app.core.bulk import Bulk, BulkRead, BulkUpdate
 from app.core.db import db, is_sqlite, unit_of_work
 from app.core.metrics import ALERTS, INBOX_LAG_SECONDS
 from app.incidents import intake
@@ -29,12 +29,14 @@ from app.incidents.intake import Effects, Identity, Key, Round, Sighting
 log = logging.getLogger(__name__)
 
 DELIVERIES = cast(Table, Delivery.__table__)
-ALERT_STATES = cast(Table, AlertState.__table__)
 CHANGES = cast(Table, Change.__table__)
 
+ALERT = ("integration_id", "fingerprint")
+STATE = ("firing", "starts_at", "event_at", "seen_at", "incident_id")
+KNOWN = BulkRead(AlertState, ALERT, (*ALERT, *STATE))
 REMEMBER = Bulk(
     AlertState,
-    ("integration_id", "fingerprint", "firing", "starts_at", "event_at", "seen_at", "incident_id"),
+    (*ALERT, *STATE),
     "ON CONFLICT (integration_id, fingerprint) DO UPDATE SET firing = excluded.firing, "
     "starts_at = excluded.starts_at, event_at = excluded.event_at, seen_at = excluded.seen_at, "
     "incident_id = excluded.incident_id",
@@ -178,19 +180,8 @@ def _known(session: Session, readings: Iterable[Reading]) -> dict[Key, Known]:
         for reading in readings
         for alert in reading.parsed.alerts
     }
-    if not wanted:
-        return {}
-    rows = session.execute(
-        select(ALERT_STATES).where(
-            one_of_pairs(ALERT_STATES.c.integration_id, ALERT_STATES.c.fingerprint, wanted)
-        )
-    )
-    return {
-        (row.integration_id, row.fingerprint): Known(
-            row.firing, row.starts_at, row.event_at, row.seen_at, row.incident_id
-        )
-        for row in rows
-    }
+    rows = KNOWN.read(session.connection(), wanted)
+    return {(row[0], row[1]): Known(*row[2:]) for row in rows}
 
 
 class _Batch:

@@ -5,7 +5,6 @@ a statement is built once from its table; then SQLite gets tuples for `executema
 PostgreSQL gets one binary array for each column (3.5 times the rows a second of text arrays).
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,57 +12,13 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from pydantic_core import to_json
-from sqlalchemy import (
-    ARRAY,
-    JSON,
-    Boolean,
-    Column,
-    ColumnElement,
-    Connection,
-    Integer,
-    LargeBinary,
-    String,
-    Table,
-    and_,
-    any_,
-    func,
-    literal,
-    or_,
-    select,
-)
+from sqlalchemy import JSON, Boolean, Column, Connection, Integer, LargeBinary, Table
 from sqlalchemy import Enum as EnumType
-from sqlalchemy.sql.elements import SQLColumnExpression
 
 from app.core.db import Table as DeclaredTable
-from app.core.db import UtcDateTime, is_sqlite
+from app.core.db import UtcDateTime
 
 Row = Mapping[str, Any]
-
-
-def one_of_pairs(
-    first: SQLColumnExpression[int],
-    second: SQLColumnExpression[str],
-    pairs: Iterable[tuple[int, str]],
-) -> ColumnElement[bool]:
-    """The condition that both columns are one of these pairs, for any number of them.
-
-    A row constructor IN a list of 8,000 is too deep for PostgreSQL, and many parameters are slow
-    on both, so each first value brings its second ones as one parameter.
-    """
-    seconds: dict[int, list[str]] = defaultdict(list)
-    for one, other in pairs:
-        seconds[one].append(other)
-    return or_(
-        literal(value=False),
-        *(and_(first == one, _one_of(second, others)) for one, others in sorted(seconds.items())),
-    )
-
-
-def _one_of(column: SQLColumnExpression[str], values: Sequence[str]) -> ColumnElement[bool]:
-    if is_sqlite():
-        given = func.json_each(_json(values)).table_valued("value")
-        return column.in_(select(given.c.value))
-    return column == any_(literal(values, ARRAY(String)))
 
 
 class Bulk:
@@ -138,6 +93,72 @@ class BulkUpdate:
         )
         given = unnested([*self._columns, *self._keys])
         return f"UPDATE {self._table.name} SET {setting} FROM {given} WHERE {where} {self._also}"
+
+
+class BulkRead:
+    """A SELECT of these columns of the rows whose `keys` are given.
+
+    SQLAlchemy's `tuple_().in_()` is too deep for PostgreSQL with 8,000 of them, and slow to
+    prepare with fewer.
+    """
+
+    def __init__(
+        self,
+        table: type[DeclaredTable],
+        keys: Sequence[str],
+        columns: Sequence[str],
+        also: str = "",
+    ) -> None:
+        self._table = cast(Table, table.__table__)
+        self._keys = [self._table.c[name] for name in keys]
+        self._columns = [self._table.c[name] for name in columns]
+        self._also = also  # a further condition
+        self._moments = [
+            place
+            for place, name in enumerate(columns)
+            if isinstance(self._table.c[name].type, UtcDateTime)
+        ]
+
+    def read(self, connection: Connection, keys: Iterable[Sequence[Any]]) -> list[Any]:
+        """A tuple of the columns' values for each row that is there, in no order."""
+        wanted = list(keys)
+        if not wanted:
+            return []
+        if connection.dialect.name == "sqlite":
+            rows = connection.exec_driver_sql(self._for_sqlite, (_json(wanted),)).all()
+            return [self._with_moments(row) for row in rows] if self._moments else list(rows)
+        given = tuple([list(values) for values in zip(*wanted, strict=True)])
+        return list(connection.exec_driver_sql(self._for_postgresql, given).all())
+
+    def _with_moments(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        values = list(row)
+        for place in self._moments:
+            if values[place] is not None:
+                values[place] = datetime.fromisoformat(values[place]).replace(tzinfo=UTC)
+        return tuple(values)
+
+    @property
+    def _selected(self) -> str:
+        return ", ".join(f'{self._table.name}."{column.name}"' for column in self._columns)
+
+    @cached_property
+    def _for_sqlite(self) -> str:
+        keys = ", ".join(f'{self._table.name}."{column.name}"' for column in self._keys)
+        values = ", ".join(f"value ->> {place}" for place in range(len(self._keys)))
+        return (
+            f"SELECT {self._selected} FROM {self._table.name} "
+            f"WHERE ({keys}) IN (SELECT {values} FROM json_each(?)) {self._also}"
+        )
+
+    @cached_property
+    def _for_postgresql(self) -> str:
+        on = " AND ".join(
+            f'{self._table.name}."{column.name}" = given."{column.name}"' for column in self._keys
+        )
+        return (
+            f"SELECT {self._selected} FROM {unnested(self._keys)} "
+            f"JOIN {self._table.name} ON {on} {self._also}"
+        )
 
 
 def _names(columns: Iterable[Column[Any]]) -> str:

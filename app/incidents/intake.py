@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from app.core.bulk import Bulk, BulkUpdate, one_of_pairs
+from app.core.bulk import Bulk, BulkRead, BulkUpdate
 from app.core.db import AnyRow, is_sqlite
 from app.incidents import paging
 from app.incidents.rules import Ended, State, reopens, still_fires
@@ -59,9 +59,11 @@ WRITE_MEMBERS = Bulk(
     + ", ".join(f"{name} = excluded.{name}" for name in MEMBER_NEWS)
     + ", times_seen = incident_members.times_seen + excluded.times_seen",
 )
-END_MEMBERS = BulkUpdate(
-    Member, ("integration_id", "fingerprint"), ("firing", "ends_at"), "AND incident_members.firing"
-)
+ALERT = ("integration_id", "fingerprint")
+FIRING = "AND incident_members.firing"
+FIRING_MEMBERS = BulkRead(Member, ALERT, ("incident_id", *ALERT), FIRING)
+END_MEMBERS = BulkUpdate(Member, ALERT, ("firing", "ends_at"), FIRING)
+REST_MEMBERS = BulkUpdate(Member, ALERT, ("firing",), FIRING)
 COUNT_MEMBERS = BulkUpdate(Incident, ("id",), ("member_count", "firing_count", "last_alert_at"))
 
 
@@ -534,13 +536,9 @@ def _write_members(session: Session, firing: Mapping[Key, Sighting], effects: Ef
     }
     if moved:
         # A person closed the old incident; the alert fires in one at a time.
-        session.execute(
-            update(MEMBERS)
-            .where(
-                MEMBERS.c.firing,
-                one_of_pairs(MEMBERS.c.integration_id, MEMBERS.c.fingerprint, moved),
-            )
-            .values(firing=False)
+        REST_MEMBERS.write(
+            session.connection(),
+            [{"integration_id": i, "fingerprint": f, "firing": False} for i, f in sorted(moved)],
         )
     WRITE_MEMBERS.write(
         session.connection(),
@@ -574,14 +572,9 @@ def _end_members(session: Session, round_: Round, effects: Effects) -> set[int]:
     """Mark alerts as over, and return the incidents they were in."""
     touched: set[int] = set()
     if round_.over:
-        rows = session.execute(
-            select(Member.incident_id, Member.integration_id, Member.fingerprint).where(
-                Member.firing,
-                one_of_pairs(Member.integration_id, Member.fingerprint, round_.over),
-            )
-        ).all()
-        touched.update(row.incident_id for row in rows)
-        effects.ended.update((row.integration_id, row.fingerprint) for row in rows)
+        rows = FIRING_MEMBERS.read(session.connection(), round_.over)
+        touched.update(incident_id for incident_id, _, _ in rows)
+        effects.ended.update((integration_id, print_) for _, integration_id, print_ in rows)
         if rows:
             END_MEMBERS.write(
                 session.connection(),
@@ -684,13 +677,8 @@ def _resolve_what_is_over(
 
 def _acknowledge(session: Session, acknowledged: Mapping[Key, str], *, at: datetime) -> None:
     """Somebody took these alerts in the sender's system: so did they their incidents."""
-    homes = session.execute(
-        select(Member.incident_id, Member.integration_id, Member.fingerprint).where(
-            Member.firing,
-            one_of_pairs(Member.integration_id, Member.fingerprint, acknowledged),
-        )
-    ).all()
-    by = {row.incident_id: acknowledged[(row.integration_id, row.fingerprint)] for row in homes}
+    homes = FIRING_MEMBERS.read(session.connection(), acknowledged)
+    by = {incident_id: acknowledged[(i, fingerprint)] for incident_id, i, fingerprint in homes}
     moved = session.scalars(
         update(Incident)
         .where(Incident.id.in_(by), Incident.state == State.TRIGGERED)

@@ -49,29 +49,34 @@ def _begin() -> None:
     # In tests one application context serves many requests, and keeps what one of them left.
     for left_over in ("toasts", "page_time", "viewer_zone"):
         g.pop(left_over, None)
-    said = request.headers.get("X-Request-Id", "")
+    said = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = said if SANE_ID.fullmatch(said) else secrets.token_hex(8)
     g.began = time.monotonic()
 
 
 def _harden(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if request.is_secure:
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    headers = response.headers
     # Pages show what only signed-in people may see, and none of it may outlive the sign-in.
-    response.headers.setdefault("Cache-Control", "no-store")
+    headers.setdefault("Cache-Control", "no-store")
     if "request_id" in g:
-        response.headers["X-Request-Id"] = g.request_id
+        headers["X-Request-Id"] = g.request_id
+    if g.get("quiet", False) and response.status_code < 300:
+        return response  # a receipt for a machine, many a second: no browser shows it
+    for name, value in HEADERS.items():
+        headers.setdefault(name, value)
+    if request.is_secure:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response
 
 
 def _log(response: Response) -> Response:
+    if g.get("quiet", False):
+        return response  # a delivery: it has a row, and measures of its own
     actor = g.get("actor")
     seconds = time.monotonic() - g.get("began", time.monotonic())
     REQUEST_SECONDS.labels(request.endpoint or "none").observe(seconds)
-    # Files, unchanged regions and deliveries (which have rows) would drown what people did.
-    quiet = request.endpoint == "static" or response.status_code == 304 or g.get("quiet", False)
+    # Files and unchanged regions would drown what people did.
+    quiet = request.endpoint == "static" or response.status_code == 304
     log.log(
         logging.DEBUG if quiet else logging.INFO,
         "request",
