@@ -1,7 +1,7 @@
 """Integrations and deliveries over JSON.
 
-Reading takes the scope deliveries:read. Everything else takes deliveries:write, integrations
-included: whoever may replay what came may also say who may send.
+Who may send is for an administrator to say, as in the browser, so integrations have scopes of
+their own: integrations:read and integrations:write beside deliveries:read and deliveries:write.
 """
 
 from typing import Any
@@ -40,17 +40,17 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 @api.get("/integrations", summary="Integrations by name", responses={200: Integrations})
-@allows("deliveries:read")
+@allows("integrations:read")
 def integrations() -> dict[str, Any]:
-    """All of them in one page; the closed ones come last."""
+    """All of them in one page, the closed ones last. Takes the scope integrations:read."""
     items = [IntegrationOut.of(line) for line in queries.integrations(at=now())]
     return Integrations(items=items, next=None).model_dump(mode="json")
 
 
 @api.post("/integrations", summary="Open a door for a sender", responses={201: KeyOut})
-@allows("deliveries:write")
+@allows("integrations:write")
 def create_integration(body: IntegrationIn) -> Any:
-    """The answer holds the key. It is told this once."""
+    """The answer holds the key. It is told this once. Takes the scope integrations:write."""
     made, key = service.create_integration(
         body.name, body.source, body.team_id, by=current_actor(), at=now()
     )
@@ -60,17 +60,17 @@ def create_integration(body: IntegrationIn) -> Any:
 @api.post(
     "/integrations/<int:integration_id>/key", summary="Make a new key", responses={200: KeyOut}
 )
-@allows("deliveries:write")
+@allows("integrations:write")
 def new_key(path: IntegrationPath) -> Any:
-    """The key so far works for 24 more hours."""
+    """The key so far works for 24 more hours. Takes the scope integrations:write."""
     changed, key = service.replace_key(path.integration_id, by=current_actor(), at=now())
     return _key(changed, key), 200, NO_STORE
 
 
 @api.delete("/integrations/<int:integration_id>", summary="Close a door", responses={204: None})
-@allows("deliveries:write")
+@allows("integrations:write")
 def close_integration(path: IntegrationPath) -> Any:
-    """Its keys are refused from now on. What has come stays."""
+    """Its keys are refused from now on. What has come stays. Takes the scope integrations:write."""
     service.close_integration(path.integration_id, by=current_actor(), at=now())
     return "", 204
 

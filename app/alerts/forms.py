@@ -79,5 +79,5 @@ class FilterForm(FlaskForm):
         return DeliveryFilter(
             state=state if state in STATES else "all",
             integration_id=chosen if chosen and 0 < chosen < 2**31 else None,
-            words=(self.q.data or "").replace("\0", "")[:200],
+            words=(self.q.data or "")[:200],
         )

@@ -3,17 +3,14 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.alerts.bodies import without_key
 from app.alerts.queries import COUNTED, AnyRow, IntegrationLine
 from app.alerts.rules import DeliveryState
 from app.alerts.service import MOST_REPLAYED
 from app.alerts.tables import Delivery
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from app.web.texts import Strict
 
 
 class IntegrationPath(BaseModel):

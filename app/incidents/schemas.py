@@ -3,22 +3,17 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.incidents.service import LONGEST_NOTE
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from app.web.texts import Strict
 
 
 class IncidentPath(BaseModel):
     incident_id: int
 
 
-class ListQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class ListQuery(Strict):
     state: Literal["open", "resolved", "triage", "all"] = "open"
     severity: int | None = Field(None, ge=1, le=4)
     team: str | None = Field(None, max_length=80, description="A team's slug.")
@@ -28,7 +23,7 @@ class ListQuery(BaseModel):
     limit: int = Field(50, ge=1, le=200)
 
 
-class SeenBody(Body):
+class SeenBody(Strict):
     version: int | None = Field(
         None,
         description="The version you saw. If it changed since, you get 409 and who changed it.",
@@ -62,14 +57,14 @@ class AssignBody(SeenBody):
     model: str = Field(description="The model's slug.", max_length=80)
 
 
-class NoteBody(Body):
+class NoteBody(Strict):
     text: str = Field(min_length=1, max_length=LONGEST_NOTE, description="Markdown.")
     key: str | None = Field(
         None, max_length=64, description="The same key again writes nothing new."
     )
 
 
-class DeclareBody(Body):
+class DeclareBody(Strict):
     title: str = Field(min_length=1, max_length=300)
     severity: int = Field(3, ge=1, le=4)
     model: str | None = Field(None, max_length=80, description="The model's slug.")

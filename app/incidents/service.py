@@ -1,13 +1,17 @@
 """What people do with incidents: one function for each thing. All are one unit of work.
 
 Each takes the version of the incident that the person saw. If somebody was quicker, nothing is
-written, and the error says who did what.
+written, and the error says who did what. Each writes a line of the timeline, for those who work on
+the incident, and an entry of the audit trail, for those who ask later who changed what.
 """
 
 import hashlib
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -18,11 +22,13 @@ from app.core.errors import ConflictError, NotFoundError, RefusedError
 from app.incidents import paging, queries
 from app.incidents.rules import LEAST_SEVERE, State, refusal_to_move
 from app.incidents.tables import Entry, Incident
+from app.people import audit
 from app.people.rules import Actor
 from app.people.tables import User
 from app.registry.tables import MlModel, Team
 
 LONGEST_NOTE = 20_000  # characters
+AUDITED_OF_A_NOTE = 300  # the timeline has all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +83,20 @@ def _declare(session: Session, declaration: Declaration, *, by: Actor, at: datet
     _tell(session, incident, "opened", f"Declared by {by.name}", by=by, at=at)
     if declaration.note:
         _tell(session, incident, "note", declaration.note, by=by, at=at)
+    declared = {"failure_mode": incident.failure_mode, **_state(incident)}
+    _record("declare", incident, None, declared, by=by, at=at)
     paging.page([_page_for(incident, team, model)], at=at)
     return incident
 
 
 def acknowledge(incident_id: int, *, seen: int | None, by: Actor, at: datetime) -> Incident:
     """Take an incident on. Whoever acknowledges first leads it."""
-    with unit_of_work() as session:
-        incident = _move(session, incident_id, State.ACKNOWLEDGED, seen=seen)
+    with _change("acknowledge", incident_id, seen=seen, by=by, at=at) as (session, incident):
+        _move(incident, State.ACKNOWLEDGED)
         incident.acknowledged_at = at
         incident.mitigated_at = None
         if incident.lead_id is None and by.kind == "person":
-            incident.lead_id = by.id
+            incident.lead = session.get(User, by.id)
         _tell(session, incident, "acknowledged", "Acknowledged", by=by, at=at)
         session.flush()
         paging.acknowledge([incident.id], at=at)
@@ -97,8 +105,8 @@ def acknowledge(incident_id: int, *, seen: int | None, by: Actor, at: datetime) 
 
 def mitigate(incident_id: int, *, seen: int | None, by: Actor, at: datetime) -> Incident:
     """Say that users no longer feel it, though the cause is still there."""
-    with unit_of_work() as session:
-        incident = _move(session, incident_id, State.MITIGATED, seen=seen)
+    with _change("mitigate", incident_id, seen=seen, by=by, at=at) as (session, incident):
+        _move(incident, State.MITIGATED)
         if incident.acknowledged_at is None:
             incident.acknowledged_at = at
             paging.acknowledge([incident.id], at=at)
@@ -111,8 +119,8 @@ def resolve(
     incident_id: int, *, reason: str, noise: bool, seen: int | None, by: Actor, at: datetime
 ) -> Incident:
     """End an incident with a reason, and its page with it."""
-    with unit_of_work() as session:
-        incident = _move(session, incident_id, State.RESOLVED, seen=seen)
+    with _change("resolve", incident_id, seen=seen, by=by, at=at) as (session, incident):
+        _move(incident, State.RESOLVED)
         incident.resolved_at = at
         incident.resolved_by_hand = True
         incident.resolution = reason
@@ -127,8 +135,8 @@ def resolve(
 def reopen(incident_id: int, *, reason: str, seen: int | None, by: Actor, at: datetime) -> Incident:
     """Open a resolved incident again. PagerDuty gets a page of its own for it."""
     try:
-        with unit_of_work() as session:
-            incident = _move(session, incident_id, State.TRIGGERED, seen=seen)
+        with _change("reopen", incident_id, seen=seen, by=by, at=at) as (session, incident):
+            _move(incident, State.TRIGGERED)
             incident.episode += 1
             incident.resolved_at = incident.acknowledged_at = incident.mitigated_at = None
             incident.resolved_by_hand = incident.noise = False
@@ -149,8 +157,7 @@ def set_severity(
     """Say how bad it is, 1 to 4. From then on alerts no longer change it."""
     if not 1 <= severity <= LEAST_SEVERE:
         raise RefusedError("The severity is SEV-1, SEV-2, SEV-3 or SEV-4.")
-    with unit_of_work() as session:
-        incident = _seen(session, incident_id, seen)
+    with _change("severity", incident_id, seen=seen, by=by, at=at) as (session, incident):
         before = incident.severity
         if severity == before:
             raise RefusedError(f"This incident is already SEV-{severity}.")
@@ -165,8 +172,7 @@ def hand_over(
     incident_id: int, to_id: int, *, note: str, seen: int | None, by: Actor, at: datetime
 ) -> Incident:
     """Give the lead to another person."""
-    with unit_of_work() as session:
-        incident = _seen(session, incident_id, seen)
+    with _change("hand_over", incident_id, seen=seen, by=by, at=at) as (session, incident):
         if incident.state is State.RESOLVED:
             raise RefusedError("This incident is resolved; there is nothing to hand over.")
         person = session.get(User, to_id)
@@ -198,6 +204,7 @@ def escalate(
             session, incident, "escalated", f"Escalated to {team.name}", by=by, at=at,
             team=team.id, note=note, episode=incident.episode,
         )  # fmt: skip
+        _record("escalate", incident, None, {"paged": team.name, "note": note}, by=by, at=at)
         wanted = _page_for(incident, team, incident.model, note=note)
         paging.page([wanted.on_lane(f":escalation-{times + 1}")], at=at)
     return incident
@@ -217,6 +224,7 @@ def add_note(incident_id: int, text: str, *, key: str | None, by: Actor, at: dat
             written = session.scalars(select(Entry).where(Entry.key == key)).one_or_none()
             if written is not None:
                 return written
+        _record("note", incident, None, {"note": _beginning(text)}, by=by, at=at)
         return _tell(session, incident, "note", text, by=by, at=at, key=key)
 
 
@@ -225,8 +233,7 @@ def assign_model(
 ) -> Incident:
     """Take an incident out of triage: say whose it is, and page its owners."""
     try:
-        with unit_of_work() as session:
-            incident = _seen(session, incident_id, seen)
+        with _change("route", incident_id, seen=seen, by=by, at=at) as (session, incident):
             if incident.model_id is not None:
                 raise RefusedError("This incident has a model already.")
             model = session.get(MlModel, model_id)
@@ -255,10 +262,29 @@ def retry_page(incident_id: int, message_id: int, *, by: Actor, at: datetime) ->
         incident = _find(session, incident_id)
         to = paging.retry(incident.id, message_id, at=at)
         _tell(session, incident, "paging", f"Page to {to} tried again", by=by, at=at)
+        _record("retry_page", incident, None, {"paged": to}, by=by, at=at)
+
+
+@contextmanager
+def _change(
+    action: str, incident_id: int, *, seen: int | None, by: Actor, at: datetime
+) -> Iterator[tuple[Session, Incident]]:
+    """A unit of work on the incident as its reader saw it; what it changes is audited."""
+    with unit_of_work() as session:
+        incident = _seen(session, incident_id, seen)
+        before = _state(incident)
+        yield session, incident
+        _record(action, incident, before, _state(incident), by=by, at=at)
 
 
 def _find(session: Session, incident_id: int) -> Incident:
-    incident = session.get(Incident, incident_id, with_for_update=True)
+    """The incident as it is now, held against other writers until the unit of work ends."""
+    incident = session.scalars(
+        select(Incident)
+        .where(Incident.id == incident_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
     if incident is None:
         raise NotFoundError(f"There is no INC-{incident_id}.")
     return incident
@@ -274,12 +300,48 @@ def _seen(session: Session, incident_id: int, seen: int | None) -> Incident:
     return incident
 
 
-def _move(session: Session, incident_id: int, to: State, *, seen: int | None) -> Incident:
-    incident = _seen(session, incident_id, seen)
+def _move(incident: Incident, to: State) -> None:
     if why := refusal_to_move(incident.state, to):
         raise RefusedError(why)
     incident.state = to
-    return incident
+
+
+def _state(incident: Incident) -> dict[str, Any]:
+    """What people change of an incident, as the audit trail keeps it."""
+    return {
+        "state": incident.state,
+        "severity": f"SEV-{incident.severity}",
+        "model": incident.model.slug if incident.model else None,
+        "team": incident.team.name if incident.team else None,
+        "lead": incident.lead.name if incident.lead else None,
+        "resolution": incident.resolution,
+        "noise": incident.noise,
+    }
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= AUDITED_OF_A_NOTE else f"{text[: AUDITED_OF_A_NOTE - 1]}…"
+
+
+def _record(
+    action: str,
+    incident: Incident,
+    before: dict[str, Any] | None,
+    after: dict[str, Any],
+    *,
+    by: Actor,
+    at: datetime,
+) -> None:
+    audit.record(
+        f"incident.{action}",
+        target_kind="incident",
+        target_id=incident.id,
+        target_name=f"INC-{incident.id} {incident.title}",
+        before=before,
+        after=after,
+        by=by,
+        at=at,
+    )
 
 
 def _tell(

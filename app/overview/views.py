@@ -104,8 +104,7 @@ def _lately(at: datetime) -> dict[str, Any]:
 
 
 def _typed(name: str) -> str:
-    # PostgreSQL holds no NUL in its text.
-    return request.args.get(name, "").replace("\0", "").strip()[:LONGEST]
+    return request.args.get(name, "").strip()[:LONGEST]
 
 
 # Search

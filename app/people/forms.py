@@ -49,8 +49,7 @@ def is_repeated(form: FlaskForm, field: Field) -> None:
 
 
 def text(field: Field) -> str:
-    # PostgreSQL holds no NUL in its text.
-    return (field.data or "").replace("\0", "").strip()
+    return (field.data or "").strip()
 
 
 class SignInForm(FlaskForm):

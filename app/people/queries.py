@@ -5,17 +5,34 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import contains_eager, joinedload
 
 from app.core.db import db, get_or_404
+from app.core.errors import NotFoundError
 from app.people.rules import WINDOW, Role
 from app.people.tables import ApiToken, AuditEntry, OneTimeLink, SignInAttempt, User
 from app.web.pagination import SIZE, Page, decode_cursor, page_of
 
+NOBODY = "There is no such person here."
+
 
 def user(user_id: int) -> User:
-    return get_or_404(User, user_id, User.id, "There is no such person here.")
+    return get_or_404(User, user_id, User.id, NOBODY)
+
+
+def locked_user(user_id: int) -> User:
+    """The person as they are now, held against other writers until the unit of work ends."""
+    found = db.session.scalars(_held(select(User).where(User.id == user_id))).one_or_none()
+    if found is None:
+        raise NotFoundError(NOBODY)
+    return found
+
+
+def _held(wanted: Select[User]) -> Select[User]:
+    # Rows that only refer to a person, such as a link, may be written meanwhile. What was read
+    # before is read again, because somebody may have changed it before we held it.
+    return wanted.with_for_update(key_share=True).execution_options(populate_existing=True)
 
 
 def user_by_email(email: str) -> User | None:
@@ -68,14 +85,12 @@ def headcount() -> Headcount:
 
 
 def other_administrators(user_id: int) -> int:
-    """How many others could administrate. Locks their rows: two who demote each other must meet."""
-    found = db.session.scalars(
-        select(User)
-        .where(User.role == Role.ADMINISTRATOR, User.active, User.password_hash.is_not(None))
-        .order_by(User.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
+    """How many others could administrate. Holds their rows: two who demote each other must meet.
+
+    Whoever holds one person as well asks this first, so that nobody waits in a circle.
+    """
+    able = (User.role == Role.ADMINISTRATOR, User.active, User.password_hash.is_not(None))
+    found = db.session.scalars(_held(select(User).where(*able).order_by(User.id))).all()
     return sum(other.id != user_id for other in found)
 
 

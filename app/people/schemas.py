@@ -3,22 +3,18 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
 
 from app.people.rules import Role
 from app.people.tables import AuditEntry, User
 from app.people.tokens import TokenInUse
 from app.web.pagination import SIZE
+from app.web.texts import Strict
 
-# PostgreSQL holds no NUL in its text.
-Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00]*$")]
-
-
-class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 
-class PageQuery(Request):
+class PageQuery(Strict):
     cursor: str = Field("", description="The `next` of the page before.")
     limit: int = Field(SIZE, ge=1, le=200)
 

@@ -1,47 +1,28 @@
-"""Accounts: signing in, one-time links, roles, profiles."""
+"""Accounts: signing in, inviting people, roles, profiles. Each change is audited."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from http import HTTPStatus
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, Result, delete, update
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from app.config import settings
 from app.core.db import unit_of_work
-from app.core.errors import ConflictError, NotFoundError, RefusedError, TooManyTriesError
-from app.core.secrets import new_secret, secret_hash
-from app.people import audit, passwords, queries, tokens
+from app.core.errors import ConflictError, RefusedError
+from app.people import audit, links, passwords, queries, tokens, tries
 from app.people.rules import (
     BATON,
     FIRST_ADMINISTRATOR,
-    LINK_LASTS,
-    WINDOW,
     Actor,
     Role,
-    in_minutes,
     refusal_of_email,
     refusal_of_name,
     refusal_of_password,
     refusal_to_step_down,
-    throttled_address,
-    tries_left,
-    wait_before_next_try,
 )
-from app.people.tables import OneTimeLink, SignInAttempt, User
-
-
-class LinkIsOverError(NotFoundError):
-    """Whoever followed a one-time link needs another one."""
-
-    status = HTTPStatus.GONE
-    title = "This link has ended"
-
-    def __init__(self) -> None:
-        super().__init__("It was used already, or is too old. Ask an administrator for a new one.")
+from app.people.tables import User
 
 
 def acting(user: User) -> Actor:
@@ -54,7 +35,7 @@ def acting(user: User) -> Actor:
 def sign_in(email: str, password: str, *, address: str, at: datetime) -> User:
     """The person behind this email address and password."""
     account = email.strip().lower()[:254]
-    user = _try_password(
+    user = tries.try_password(
         account, password, address=address, refusal="Email and password do not match.", at=at
     )
     if not user.active:
@@ -68,49 +49,10 @@ def sign_in(email: str, password: str, *, address: str, at: datetime) -> User:
     return user
 
 
-def _try_password(account: str, password: str, *, address: str, refusal: str, at: datetime) -> User:
-    """Check a password, outside any transaction because that takes a while on purpose.
-
-    So the try is written down before, and forgotten when the password was right.
-    """
-    address = throttled_address(address)
-    _count_a_try(account, address, at)
-    user = queries.user_by_email(account)
-    right = passwords.matches(user.password_hash if user else None, password)
-    if user is None or not right:
-        failed, _ = queries.failures(account, address, at=at)
-        raise RefusedError(f"{refusal} {tries_left(len(failed))}")
-    _forget_tries(account)
-    return user
-
-
-def _count_a_try(account: str, address: str, at: datetime) -> None:
-    """Write a try down as failed, or raise when there were too many."""
-    with unit_of_work() as session:
-        # In turns, so that of a burst of tries not every one can be the fifth.
-        queries.lock_account(account)
-        wait = wait_before_next_try(*queries.failures(account, address, at=at), at=at)
-        if wait:
-            raise TooManyTriesError(
-                f"Too many tries. The next one is possible in {in_minutes(wait)}.",
-                retry_after=wait,
-            )
-        session.add(SignInAttempt(account=account, address=address, at=at))
-
-
-def _forget_tries(account: str) -> None:
-    with unit_of_work() as session:
-        session.execute(delete(SignInAttempt).where(SignInAttempt.account == account))
-
-
 def forget_old_tries_and_links(at: datetime) -> int:
-    """Drop tries that no longer count and links that ended a month ago; say how many rows."""
-    with unit_of_work() as session:
-        tries = session.execute(delete(SignInAttempt).where(SignInAttempt.at <= at - WINDOW))
-        links = session.execute(
-            delete(OneTimeLink).where(OneTimeLink.expires_at <= at - timedelta(days=30))
-        )
-    return _rows(tries) + _rows(links)
+    """Drop what throttling no longer counts, and links that ended; say how many rows."""
+    with unit_of_work():
+        return tries.forget_old(at) + links.forget_old(at)
 
 
 # --- New people and one-time links
@@ -127,7 +69,7 @@ def invite(invitation: Invitation, *, by: Actor, at: datetime) -> tuple[User, st
     """A new person, and the link with which they set their password. It is shown once."""
     with unit_of_work():
         user = _add(invitation, password_hash=None, action="person.invite", by=by, at=at)
-        return user, _make_link(user, at)
+        return user, links.make(user, at)
 
 
 def add_with_password(invitation: Invitation, password: str, *, by: Actor, at: datetime) -> User:
@@ -169,7 +111,7 @@ def first_administrator_link(at: datetime) -> str | None:
         if user is None:
             first = Invitation(FIRST_ADMINISTRATOR, "First administrator", Role.ADMINISTRATOR)
             user = _add(first, password_hash=None, action="person.add", by=BATON, at=at)
-        return _make_link(user, at)
+        return links.make(user, at)
 
 
 def new_link(user_id: int, *, by: Actor, at: datetime) -> tuple[User, str]:
@@ -178,47 +120,9 @@ def new_link(user_id: int, *, by: Actor, at: datetime) -> tuple[User, str]:
         user = queries.user(user_id)
         if not user.active:
             raise RefusedError(f"{user.name} is deactivated. Activate the account first.")
-        link = _make_link(user, at)
+        link = links.make(user, at)
         _record("person.link", user, by=by, at=at)
         return user, link
-
-
-def _make_link(user: User, at: datetime) -> str:
-    secret = new_secret()
-    with unit_of_work() as session:
-        _void_links(user)
-        session.add(
-            OneTimeLink(
-                user_id=user.id,
-                secret_hash=secret_hash(secret),
-                created_at=at,
-                expires_at=at + LINK_LASTS,
-            )
-        )
-    return f"{settings().url}/welcome/{secret}"
-
-
-def _void_links(user: User) -> None:
-    with unit_of_work() as session:
-        session.execute(
-            delete(OneTimeLink).where(OneTimeLink.user_id == user.id, OneTimeLink.used_at.is_(None))
-        )
-
-
-def open_link(secret: str, *, at: datetime) -> OneTimeLink:
-    """The link with this secret, if it still opens."""
-    link = queries.open_link(secret_hash(secret), at=at)
-    if link is None:
-        raise LinkIsOverError
-    return link
-
-
-def opened_link(link_id: int, *, at: datetime) -> OneTimeLink:
-    """The link that somebody followed a moment ago, if it still opens."""
-    link = queries.open_link_by_id(link_id, at=at)
-    if link is None:
-        raise LinkIsOverError
-    return link
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +134,7 @@ class Welcome:
 
 def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
     """Set name and password with a link, which ends with it. All older sessions end too."""
-    user = opened_link(link_id, at=at).user
+    user = links.followed(link_id, at=at).user
     email = user.email
     if user.email == FIRST_ADMINISTRATOR:
         email = (given.email or "").strip().lower()
@@ -240,20 +144,15 @@ def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
         raise RefusedError(why)
     password_hash = passwords.hashed(given.password)
     with _one_account_each(email), unit_of_work() as session:
-        used = session.execute(
-            update(OneTimeLink)
-            .where(OneTimeLink.id == link_id, OneTimeLink.used_at.is_(None))
-            .values(used_at=at)
-        )
-        if _rows(used) != 1:
-            raise LinkIsOverError
+        user = queries.locked_user(user.id)
+        links.use_up(link_id, at)
         before = _state(user)
         user.email, user.name = email, given.name.strip() or user.name
         user.password_hash = password_hash
         user.epoch += 1
         user.signed_in_at = at
         session.flush()
-        _forget_tries(email)
+        tries.forget(email)
         _record("person.password", user, before=before, after=_state(user), by=acting(user), at=at)
     return user
 
@@ -263,9 +162,10 @@ def use_link(link_id: int, given: Welcome, *, at: datetime) -> User:
 
 def change_role(user_id: int, role: Role, *, version: int, by: Actor, at: datetime) -> User:
     with unit_of_work():
+        others = queries.other_administrators(user_id)
         user = _as_seen(user_id, version)
-        if user.role is Role.ADMINISTRATOR and role is not Role.ADMINISTRATOR:
-            _keep_an_administrator(user)
+        if role is not Role.ADMINISTRATOR:
+            _keep_an_administrator(user, others)
         before = _state(user)
         user.role = role
         _record("person.role", user, before=before, after=_state(user), by=by, at=at)
@@ -277,13 +177,13 @@ def deactivate(
 ) -> tuple[User, int]:
     """End a person's access at once; sessions and links end, and their tokens if asked."""
     with unit_of_work():
+        others = queries.other_administrators(user_id)
         user = _as_seen(user_id, version)
-        if user.role is Role.ADMINISTRATOR:
-            _keep_an_administrator(user)
+        _keep_an_administrator(user, others)
         before = _state(user)
         user.active = False
         user.epoch += 1
-        _void_links(user)
+        links.void(user)
         revoked = tokens.revoke_all_made_by(user.id, by=by, at=at) if revoke_tokens else 0
         _record("person.deactivate", user, before=before, after=_state(user), by=by, at=at)
     return user, revoked
@@ -298,8 +198,9 @@ def activate(user_id: int, *, version: int, by: Actor, at: datetime) -> User:
     return user
 
 
-def _keep_an_administrator(user: User) -> None:
-    others = queries.other_administrators(user.id)
+def _keep_an_administrator(user: User, others: int) -> None:
+    if user.role is not Role.ADMINISTRATOR:
+        return
     if why := refusal_to_step_down(user.name, other_administrators=others):
         raise RefusedError(why)
 
@@ -330,12 +231,12 @@ def change_password(user_id: int, current: str, new: str, *, address: str, at: d
     email = queries.user(user_id).email
     if why := refusal_of_password(new, email=email):
         raise RefusedError(why)
-    _try_password(
+    tries.try_password(
         email, current, address=address, refusal="That is not your password so far.", at=at
     )
     password_hash = passwords.hashed(new)
     with unit_of_work():
-        user = queries.user(user_id)
+        user = queries.locked_user(user_id)
         user.password_hash = password_hash
         user.epoch += 1
         _record("person.password", user, by=acting(user), at=at)
@@ -345,7 +246,7 @@ def change_password(user_id: int, current: str, new: str, *, address: str, at: d
 def sign_out_everywhere(user_id: int, *, by: Actor, at: datetime) -> User:
     """End every session of this person, on every device."""
     with unit_of_work():
-        user = queries.user(user_id)
+        user = queries.locked_user(user_id)
         user.epoch += 1
         _record("person.sign_out", user, by=by, at=at)
     return user
@@ -355,7 +256,8 @@ def sign_out_everywhere(user_id: int, *, by: Actor, at: datetime) -> User:
 
 
 def _as_seen(user_id: int, version: int) -> User:
-    user = queries.user(user_id)
+    """The person, unless somebody changed them since the reader looked."""
+    user = queries.locked_user(user_id)
     if user.version != version:
         raise audit.changed_meanwhile("person", user.id, user.name)
     return user
@@ -402,8 +304,3 @@ def _one_account_each(email: str) -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise ConflictError(f"{email} has an account here already.") from error
-
-
-def _rows(result: Result[Any]) -> int:
-    assert isinstance(result, CursorResult)
-    return result.rowcount

@@ -15,11 +15,11 @@ from app.registry.schemas import (
     Members,
     Purpose,
     Slug,
-    Strict,
     Tags,
     TeamName,
     Tier,
 )
+from app.web.texts import Strict
 
 MAX_TEAMS = 1000
 MAX_MODELS = 5000

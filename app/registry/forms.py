@@ -87,7 +87,7 @@ class ModelForm(VersionedForm):
     )
     purpose = TextAreaField(
         "Purpose",
-        [Length(max=rules.MAX_PURPOSE), obeys(rules.text_refusal)],
+        [Length(max=rules.MAX_PURPOSE)],
         description="What it is for, in a line that a colleague from another team understands.",
     )
     tier = SelectField("Tier", choices=_choices(rules.TIERS.items()), coerce=int, default=2)
@@ -132,11 +132,7 @@ class PeopleCheckboxesField(SelectMultipleField):
 class TeamForm(VersionedForm):
     name = StringField(
         "Name",
-        [
-            InputRequired("What is the team called?"),
-            Length(max=rules.MAX_TEAM_NAME),
-            obeys(rules.text_refusal),
-        ],
+        [InputRequired("What is the team called?"), Length(max=rules.MAX_TEAM_NAME)],
         filters=[stripped],
     )
     slug = StringField(
@@ -146,7 +142,7 @@ class TeamForm(VersionedForm):
     )
     chat_url = StringField(
         "Chat link",
-        [Length(max=500), obeys(rules.text_refusal), obeys(rules.chat_url_refusal)],
+        [Length(max=500), obeys(rules.chat_url_refusal)],
         description="Where the team talks.",
     )
     triages = BooleanField("Takes the incidents that no model claims")

@@ -150,15 +150,6 @@ def matcher_refusal(labels: Matcher) -> str | None:
             return f"{name} has no value. Say what it must equal, or leave it out."
         if len(value) > MAX_LABEL_VALUE:
             return f"The value of {name} is longer than {MAX_LABEL_VALUE} characters."
-        if text_refusal(name + value):
-            return f"{name} holds a character that can't be stored."
-    return None
-
-
-def text_refusal(text: str) -> str | None:
-    """Say why a text can't be stored: PostgreSQL takes no NUL, no encoding half a surrogate pair."""
-    if "\x00" in text or re.search("[\ud800-\udfff]", text):
-        return "It holds a character that can't be stored."
     return None
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from app.registry import rules
 from app.registry.drafts import ModelDraft, TeamDraft, each_once, matchers_once
 from app.registry.imports import Plan, Step
 from app.registry.tables import MlModel, Team
+from app.web.texts import Strict
 
 Value = TypeVar("Value")
 
@@ -35,7 +36,7 @@ def read_matcher(said: object) -> object:
     return found[0]
 
 
-Words = Annotated[str, AfterValidator(str.strip), obeys(rules.text_refusal)]
+Words = Annotated[str, AfterValidator(str.strip)]
 Slug = Annotated[str, obeys(rules.slug_refusal)]
 Tier = Annotated[
     int, Field(json_schema_extra={"minimum": 1, "maximum": 4}), obeys(rules.tier_refusal)
@@ -64,10 +65,6 @@ Members = Annotated[
     list[Address], Field(max_length=1000, description="Email addresses of people with an account.")
 ]
 Region = Literal["us", "eu"]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ModelIn(Strict):

@@ -265,7 +265,13 @@ def draft_of_team(team: Team) -> TeamDraft:
 
 def _locked(session: Session, table: type[Row], slug: str, seen_version: int | None) -> Row:
     """The row, held against other writers until the unit of work ends."""
-    row = session.scalars(select(table).where(table.slug == slug).with_for_update()).one_or_none()
+    row = session.scalars(
+        select(table)
+        .where(table.slug == slug)
+        .with_for_update()
+        # What this unit of work has read before may have been changed since.
+        .execution_options(populate_existing=True)
+    ).one_or_none()
     if row is None:
         raise NotFoundError(queries.NO_MODEL if table is MlModel else queries.NO_TEAM)
     if seen_version is not None and row.version != seen_version:
@@ -357,7 +363,8 @@ def _people(
 
 
 def _end_triage_of_others(session: Session, *, by: Actor, at: datetime) -> None:
-    for other in session.scalars(select(Team).where(Team.triages).with_for_update()).all():
+    triaging = select(Team).where(Team.triages).with_for_update()
+    for other in session.scalars(triaging.execution_options(populate_existing=True)).all():
         other.triages = False
         _audit("team.update", other, {"triage": True}, {"triage": False}, by=by, at=at)
     session.flush()  # before another team has the flag

@@ -428,8 +428,7 @@ def _model_filter() -> ModelFilter:
 
 
 def _plain(name: str) -> str:
-    """An argument of the address, without what no database takes."""
-    return request.args.get(name, "").replace("\x00", "").strip()[:200]
+    return request.args.get(name, "").strip()[:200]
 
 
 def _this_page(*, cursor: str | None) -> str:

@@ -4,18 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask import url_for
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from app.runbooks.queries import RunbookLine, VersionLine
 from app.runbooks.rules import Status, StepKind
 from app.runbooks.tables import RunbookVersion
+from app.web.texts import Strict
 
 
-class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RunbookQuery(Request):
+class RunbookQuery(Strict):
     cursor: str | None = Field(None, description="`next` of the page before.")
     limit: int = Field(50, ge=1, le=200)
     search: str = Field("", max_length=200, description="Words in title, failure mode or owner.")
@@ -23,7 +20,7 @@ class RunbookQuery(Request):
     owner: str = Field("", max_length=120)
 
 
-class BySlug(Request):
+class BySlug(Strict):
     slug: str
 
 

@@ -191,7 +191,7 @@ def _check_name(alertname: str) -> None:
 
 
 def _said(name: str) -> str:
-    return request.args.get(name, "").replace("\x00", "").strip()[:200]
+    return request.args.get(name, "").strip()[:200]
 
 
 def _this_page(**changed: str | None) -> str:

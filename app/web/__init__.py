@@ -12,6 +12,7 @@ from app.web import (
     errors,
     navigation,
     requests,
+    texts,
     times,
     toast,
     views,
@@ -40,6 +41,7 @@ def register(app: Flask) -> None:
     # A form stays good for as long as its session: nobody loses text to an hour's limit.
     app.config.setdefault("WTF_CSRF_TIME_LIMIT", None)
     requests.register(app)
+    texts.register(app)
     converters.register(app)
     toast.register(app)
     assets.register(app)

@@ -1,9 +1,11 @@
-"""Numbers in addresses. One that no database column holds is an address that does not exist."""
+"""Parts of addresses. What no database column can hold is an address that does not exist."""
 
 from typing import Any
 
 from flask import Flask
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter, Map, UnicodeConverter, ValidationError
+
+from app.web.texts import UNSTORABLE
 
 LARGEST_ID = 2**31 - 1
 LARGEST_BIG_ID = 2**63 - 1
@@ -23,5 +25,14 @@ class BigId(IntegerConverter):
         super().__init__(url_map, **{"max": LARGEST_BIG_ID, **more})
 
 
+class Text(UnicodeConverter):
+    """`<slug>`: anything between two slashes."""
+
+    def to_python(self, value: str) -> str:
+        if UNSTORABLE.search(value):
+            raise ValidationError
+        return value
+
+
 def register(app: Flask) -> None:
-    app.url_map.converters.update(int=Id, bigid=BigId)
+    app.url_map.converters.update(int=Id, bigid=BigId, default=Text, string=Text)

@@ -16,16 +16,17 @@ from flask_wtf.csrf import CSRFError, generate_csrf
 from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from app.core.errors import BatonError, TooManyTriesError
+from app.core.errors import BatonError, ConflictError, TooManyTriesError
 from app.web.navigation import SIGN_IN, url_if_there
 from app.web.parts import is_htmx
+from app.web.texts import PROGRAMS
 
 log = logging.getLogger(__name__)
 
-JSON_PATHS = ("/api/", "/in/", "/v2/")
 # A refused form is shown again so that nothing typed is lost, but never what should stay hidden.
 SECRET_NAMES = re.compile(r"pass|secret|token|key|code", re.IGNORECASE)
 
@@ -49,6 +50,10 @@ SENTENCES = {
 DATABASE_AWAY = (
     "Baton can't use its database",
     "Nothing of this request was saved. Alerts and pages in PagerDuty do not depend on this page.",
+)
+CHANGED_MEANWHILE = (
+    "Somebody else changed this at the same moment, and nothing of yours was saved. "
+    "Look again, then decide."
 )
 OLD_FORM = "This form is older than your session. Your text is kept: press the button again."
 OLD_FORM_PAGE = (
@@ -86,6 +91,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(BatonError, _baton_error)
     app.register_error_handler(CSRFError, _old_form)
     app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(StaleDataError, _changed_meanwhile)
     app.register_error_handler(Exception, _bug)
     for away in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(away, _database_away)
@@ -109,7 +115,10 @@ def problem_json(problem: Problem, **further: Any) -> Response:
 def invalid_request(error: ValidationError) -> Response:
     """For flask-openapi3: which fields of an API request do not fit, and why. Never their values."""
     faults = [
-        {"field": ".".join(str(step) for step in fault["loc"]), "why": fault["msg"]}
+        {
+            "field": ".".join(str(step) for step in fault["loc"]),
+            "why": fault["msg"].removeprefix("Value error, "),  # our own sentences
+        }
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
     names = ", ".join(fault["field"] or "the body" for fault in faults)
@@ -118,7 +127,7 @@ def invalid_request(error: ValidationError) -> Response:
 
 def wants_json() -> bool:
     """Whether the request came from a program."""
-    if request.path.startswith(JSON_PATHS):
+    if request.path.startswith(PROGRAMS):
         return True
     accepts = request.accept_mimetypes
     return accepts.best_match(["text/html", "application/json"]) == "application/json" and bool(
@@ -155,6 +164,12 @@ def _http_error(error: HTTPException) -> Response:
         if name not in ("Content-Type", "Content-Length"):
             response.headers.setdefault(name, value)  # Allow, and the like
     return response
+
+
+def _changed_meanwhile(error: StaleDataError) -> Response:
+    """A service that locks what it changes says more; this is for what none has thought of."""
+    log.warning("Two changes met, and the second was refused.", exc_info=error)
+    return _answer(Problem(HTTPStatus.CONFLICT, ConflictError.title, CHANGED_MEANWHILE))
 
 
 def _database_away(error: Exception) -> Response:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from app.core.errors import BadRequestError
+from app.web.texts import UNSTORABLE
 
 SIZE = 50
 
@@ -65,6 +66,6 @@ def _read(value: object, kind: type) -> Any:
         return moment
     if kind is int and type(value) is int and abs(value) < 2**63:
         return value
-    if kind is str and isinstance(value, str) and "\0" not in value:
+    if kind is str and isinstance(value, str) and not UNSTORABLE.search(value):
         return value
     raise ValueError

@@ -3,6 +3,7 @@ import "./theme-switch.js";
 import "./dialogs.js";
 import "./toasts.js";
 import "./forms.js";
+import "./drafts.js";
 import "./live.js";
 import "./clocks.js";
 import "./copy.js";

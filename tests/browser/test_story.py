@@ -3,8 +3,7 @@
 import re
 
 import pytest
-import requests
-from playwright.sync_api import Locator, Page, Response, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import PASSWORD, address
 from tests.browser.looks import PHONE, faults, overflow
@@ -189,6 +188,7 @@ def import_the_registry(page: Page) -> None:
     page.locator("#text").fill(REGISTRY)
     press(page, "Check the file")
     press(page, "Import")
+    arrive(page, "^Models ")
     expect(page.get_by_role("row", name=re.compile("recsys-home"))).to_be_visible()
 
 
@@ -304,19 +304,14 @@ def test_what_others_do_appears_without_a_reload_and_nothing_moves_meanwhile(sit
     note.fill("half a sentence")
     page.evaluate("window.neverLeft = true")
     expect(timeline(page)).to_contain_text("taken by the sandbox pager")
-    answer = next_answer(page)
+    wait_for_refresh(page)
     shown = timeline(page).element_handle()
-    answer = next_answer(page)
+    wait_for_refresh(page)
     assert shown.evaluate("node => node.isConnected")  # the same as before: nothing was swapped
 
-    cookies = {one["name"]: one["value"] for one in page.context.cookies()}
-    again = requests.get(
-        answer.url,
-        headers={"HX-Request": "true", "If-None-Match": answer.headers["etag"]},
-        cookies=cookies,
-        timeout=20,
-    )
-    assert again.status_code == 304
+    part, asks = f"/incidents/{number}/part/timeline", {"HX-Request": "true"}
+    etag = page.request.get(part, headers=asks).headers["etag"]
+    assert page.request.get(part, headers={**asks, "If-None-Match": etag}).status == 304
 
     site.api.post(f"/incidents/{number}/acknowledge", {})
     site.api.post(f"/incidents/{number}/notes", {"text": "The robot looked at it."})
@@ -328,13 +323,30 @@ def test_what_others_do_appears_without_a_reload_and_nothing_moves_meanwhile(sit
     assert page.evaluate("window.neverLeft")
 
 
-def next_answer(page: Page) -> Response:
-    """The next answer to the live timeline, once it has had its effect."""
-    with page.expect_response(lambda one: "/part/timeline" in one.url) as answered:
-        pass
-    answered.value.finished()
-    page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
-    return answered.value
+def test_a_note_that_is_being_written_outlives_what_else_is_done(site, visit):
+    page = site.signed_in(visit)
+    page.goto(f"/incidents/{site.alert()}")
+    note = page.get_by_label("Add a note, in Markdown")
+    note.fill("half a sentence")
+    press(page, "Acknowledge")
+    expect(head(page)).to_contain_text("Acknowledged")
+    expect(note).to_have_value("half a sentence")
+
+    page.goto("/incidents")
+    page.go_back()
+    expect(note).to_have_value("half a sentence")
+    press(page, "Add")
+    expect(timeline(page)).to_contain_text("half a sentence")
+    expect(note).to_have_value("")
+
+
+def wait_for_refresh(page: Page) -> None:
+    """Until the page has asked for its timeline once more, and done what the answer says."""
+    page.evaluate("""() => new Promise((done) => {
+        document.addEventListener("htmx:afterRequest", (event) => {
+            if (event.detail.pathInfo.requestPath.endsWith("/part/timeline")) done();
+        });
+    })""")
 
 
 def test_a_page_says_so_when_it_is_no_longer_live(site, visit):

@@ -433,7 +433,7 @@ def test_a_part_that_did_not_change_is_not_sent_again(administrator):
 
 
 def test_the_api_opens_a_door_makes_a_new_key_and_closes_it(app, token):
-    client, headers = app.test_client(), token("deliveries:read", "deliveries:write")
+    client, headers = app.test_client(), token("integrations:read", "integrations:write")
 
     made = client.post(
         "/api/v1/integrations", json={"name": "CI", "source": "generic"}, headers=headers
@@ -454,18 +454,43 @@ def test_the_api_opens_a_door_makes_a_new_key_and_closes_it(app, token):
     assert try_key(app, changed.json["key"], "generic").status_code == 401
 
 
-def test_the_api_asks_for_the_scope_to_write(app, token):
-    reader = token("deliveries:read")
-    client = app.test_client()
-    body = {"name": "CI", "source": "generic"}
-    assert client.post("/api/v1/integrations", json=body, headers=reader).status_code == 403
-    assert client.get("/api/v1/integrations", headers=token("registry:read")).status_code == 403
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "", "integrations:read"),
+        ("POST", "", "integrations:write"),
+        ("POST", "/1/key", "integrations:write"),
+        ("DELETE", "/1", "integrations:write"),
+    ],
+)
+def test_a_token_for_deliveries_opens_and_closes_no_door(app, token, method, path, scope):
+    factories.integration("generic")
+    reply = app.test_client().open(
+        f"/api/v1/integrations{path}",
+        method=method,
+        json={"name": "CI", "source": "generic"},
+        headers=token("deliveries:read", "deliveries:write"),
+    )
+    assert reply.status_code == 403
+    assert f"lacks the scope {scope}" in reply.json["detail"]
+    assert [row.closed_at for row in db.session.scalars(select(Integration))] == [None]
+
+
+def test_who_may_send_is_for_an_administrator_to_grant(signed_in):
+    wish = {"name": "CI", "days": "90"}
+    refused = signed_in(Role.MAINTAINER).post(
+        "/settings/tokens/new", data={**wish, "scopes": "integrations:write"}
+    )
+    granted = signed_in(Role.ADMINISTRATOR).post(
+        "/settings/tokens/new", data={**wish, "scopes": "integrations:write"}
+    )
+    assert (refused.status_code, granted.status_code) == (422, 200)
 
 
 def test_the_api_forbids_fields_it_does_not_know(app, token):
     body = {"name": "CI", "source": "generic", "colour": "red"}
     reply = app.test_client().post(
-        "/api/v1/integrations", json=body, headers=token("deliveries:write")
+        "/api/v1/integrations", json=body, headers=token("integrations:write")
     )
     assert reply.status_code == 422
     assert "colour" in reply.json["detail"]

@@ -82,7 +82,7 @@ def test_teams_and_runbooks_are_found(browser):
     assert "/runbooks/latency-regression" in found(browser, "latency-reg")
 
 
-@pytest.mark.parametrize("text", ["%", "_", "100%", "\\", "' OR 1=1", "\0", "é" * 500, "(", "🦊"])
+@pytest.mark.parametrize("text", ["%", "_", "100%", "\\", "' OR 1=1", "é" * 500, "(", "🦊"])
 def test_no_character_means_anything_else(browser, text):
     factories.model("recsys-home")
     factories.incident(title="plain")

@@ -14,6 +14,8 @@ from app.people.rules import Role
 from app.people.tables import User
 
 PASSWORD = "a few plain words"
+QUICK = PasswordHasher(1, 1024, 1)
+PASSWORD_HASH = QUICK.hash(PASSWORD)
 
 
 class Browser(FlaskClient):
@@ -27,30 +29,24 @@ class Browser(FlaskClient):
         return self.post("/sign-in", data={"email": email, "password": password, **fields})
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_passwords() -> Iterator[None]:
-    """Checking a password takes a while on purpose; tests need not wait for it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(passwords, "HASHER", PasswordHasher(1, 1024, 1))
-        passwords._decoy.cache_clear()
-        yield
+@pytest.fixture(autouse=True)
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Checking a password takes a while on purpose; these tests need not wait for it."""
+    monkeypatch.setattr(passwords, "HASHER", QUICK)
+    passwords._decoy.cache_clear()
+    yield
     passwords._decoy.cache_clear()
 
 
-@pytest.fixture(scope="session")
-def password_hash(quick_passwords: None) -> str:
-    return passwords.hashed(PASSWORD)
-
-
 @pytest.fixture
-def person(app: Flask, at: datetime, password_hash: str) -> Callable[..., User]:
+def person(app: Flask, at: datetime) -> Callable[..., User]:
     def add(
         name: str = "Ada Byron", role: Role = Role.RESPONDER, *, has_password: bool = True
     ) -> User:
         email = f"{name.split()[0].lower()}@example.com"
         with unit_of_work() as session:
             user = User(email=email, name=name, role=role, created_at=at)
-            user.password_hash = password_hash if has_password else None
+            user.password_hash = PASSWORD_HASH if has_password else None
             session.add(user)
         return user
 

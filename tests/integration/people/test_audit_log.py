@@ -127,6 +127,34 @@ def test_the_page_shows_what_changed_field_by_field(changed, administrator):
     assert "<ins>a, b</ins>" in page
 
 
+@pytest.mark.parametrize(
+    ("kind", "target", "url"),
+    [
+        ("incident", 214, "/incidents/214"),
+        ("delivery", 7, "/deliveries/7"),
+        ("integration", 2, "/settings/integrations/2"),
+        ("person", 1, "/settings/people/1"),
+    ],
+)
+def test_a_change_leads_to_what_was_changed(changed, administrator, kind, target, url):
+    changed(kind=kind, target=target, name="this one")
+
+    page = administrator.get("/settings/audit").text
+
+    assert f'<a href="{url}">this one</a>' in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"), [("delivery", "dead"), ("team", 3), ("model", 3), ("token", 1)]
+)
+def test_what_has_no_page_of_its_own_is_named_only(changed, administrator, kind, target):
+    changed(kind=kind, target=target, name="this one")
+
+    page = administrator.get("/settings/audit").text
+
+    assert '<th scope="row">this one<br>' in page
+
+
 def test_names_in_the_trail_are_shown_as_text(changed, administrator):
     changed(name="<script>alert(1)</script>", after={"name": "<b>"})
 
@@ -145,12 +173,6 @@ def test_a_filter_that_finds_nothing_says_so(changed, administrator):
 @pytest.mark.parametrize("asked", ["cursor=rubbish", "cursor=WyJ4Il0"])
 def test_a_cursor_that_nobody_made_is_refused(administrator, asked):
     assert administrator.get(f"/settings/audit?{asked}").status_code == 400
-
-
-def test_text_that_no_database_can_hold_finds_nothing_and_breaks_nothing(administrator):
-    for path in ("/settings/audit?who=%00&what=%00&kind=%00", "/settings/people?search=a%00b"):
-        assert administrator.get(path).status_code == 200
-    assert administrator.sign_in("a\0@b", "x\0").status_code == 303  # signed in already
 
 
 def test_the_page_costs_the_same_for_one_entry_or_fifty(changed, administrator, cost):
@@ -197,7 +219,7 @@ def test_the_api_gives_people_without_their_secrets(browser, person, at):
     assert "$argon2" not in reply.text
 
 
-@pytest.mark.parametrize("query", ["unknown=1", "limit=0", "limit=201", "search=%00"])
+@pytest.mark.parametrize("query", ["unknown=1", "limit=0", "limit=201"])
 def test_the_api_refuses_what_it_does_not_know(browser, at, query):
     wish = TokenWish("directory", ["people:read"], None)
     _, secret = tokens.create(wish, by=COMMAND_LINE, at=at)

@@ -10,9 +10,10 @@ from sqlalchemy import func, select
 from app.core.clock import now
 from app.core.db import db, unit_of_work
 from app.core.errors import RefusedError
-from app.people import queries, service
+from app.people import links, queries, service
+from app.people.links import LinkIsOverError
 from app.people.rules import FIRST_ADMINISTRATOR, LINK_LASTS, Role
-from app.people.service import Invitation, LinkIsOverError, Welcome
+from app.people.service import Invitation, Welcome
 from app.people.tables import AuditEntry, OneTimeLink, User
 from app.web.logs import handler
 
@@ -53,8 +54,8 @@ def test_each_start_renews_the_link_until_somebody_has_a_password(app, at):
     second = service.first_administrator_link(at)
 
     with pytest.raises(LinkIsOverError):
-        service.open_link(secret(first), at=at)
-    link = service.open_link(secret(second), at=at)
+        links.follow(secret(first), at=at)
+    link = links.follow(secret(second), at=at)
     service.use_link(link.id, Welcome("Ada Byron", PASSWORD, "ada@example.com"), at=at)
 
     assert service.first_administrator_link(at) is None
@@ -66,7 +67,7 @@ def test_an_administrator_added_by_command_line_is_the_first_one(app, actor, at)
         session.query(User).delete()
     service.invite(Invitation("ada@example.com", "Ada Byron", Role.ADMINISTRATOR), by=actor, at=at)
 
-    link = service.open_link(secret(service.first_administrator_link(at)), at=at)
+    link = links.follow(secret(service.first_administrator_link(at)), at=at)
 
     assert link.user.email == "ada@example.com"
 
@@ -180,10 +181,10 @@ def test_a_link_works_once(app, browser, invited, used_by):
 
 def test_a_link_ends_after_a_day(invited):
     [link] = db.session.scalars(select(OneTimeLink))
-    service.open_link(secret(invited[1]), at=link.created_at + LINK_LASTS - timedelta(seconds=1))
+    links.follow(secret(invited[1]), at=link.created_at + LINK_LASTS - timedelta(seconds=1))
 
     with pytest.raises(LinkIsOverError):
-        service.open_link(secret(invited[1]), at=link.created_at + LINK_LASTS)
+        links.follow(secret(invited[1]), at=link.created_at + LINK_LASTS)
     with pytest.raises(LinkIsOverError):
         service.use_link(link.id, Welcome("Sam Okafor", PASSWORD), at=link.created_at + LINK_LASTS)
 
@@ -192,8 +193,8 @@ def test_a_new_link_ends_the_older_one(invited, actor):
     _, newer = service.new_link(invited[0].id, by=actor, at=now())
 
     with pytest.raises(LinkIsOverError):
-        service.open_link(secret(invited[1]), at=now())
-    assert service.open_link(secret(newer), at=now())
+        links.follow(secret(invited[1]), at=now())
+    assert links.follow(secret(newer), at=now())
 
 
 def test_a_link_that_was_never_made_opens_nothing(browser):
@@ -206,7 +207,7 @@ def test_a_reset_ends_the_sessions_of_whoever_knew_the_old_password(used_by, per
     stolen = used_by(user)
     _, link = service.new_link(user.id, by=actor, at=now())
 
-    opened = service.open_link(secret(link), at=now())
+    opened = links.follow(secret(link), at=now())
     service.use_link(opened.id, Welcome("Ada Byron", PASSWORD), at=now())
 
     assert stolen.get("/profile").status_code == 303
@@ -219,7 +220,7 @@ def test_a_reset_ends_the_wait_after_too_many_tries(person, actor):
             service.sign_in(user.email, "wrong", address="::1", at=now())
     _, link = service.new_link(user.id, by=actor, at=now())
 
-    opened = service.open_link(secret(link), at=now())
+    opened = links.follow(secret(link), at=now())
     service.use_link(opened.id, Welcome("Ada Byron", PASSWORD), at=now())
 
     assert service.sign_in(user.email, PASSWORD, address="::1", at=now())

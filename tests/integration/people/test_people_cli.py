@@ -6,7 +6,7 @@ import pytest
 
 from app.core.clock import now
 from app.core.db import db
-from app.people import passwords, queries, service, tokens
+from app.people import links, passwords, queries, tokens
 from app.people.cli import commands
 from app.people.rules import SCOPES, Role
 
@@ -33,7 +33,7 @@ def test_a_person_is_added_and_the_last_line_is_their_link(baton):
     assert re.fullmatch(r"https://baton\.test/welcome/\w{32}", lines[-1])
     ada = queries.user_by_email("ada@example.com")
     assert (ada.name, ada.role) == ("Ada Byron", Role.VIEWER)
-    assert service.open_link(lines[-1].rpartition("/")[2], at=now()).user_id == ada.id
+    assert links.follow(lines[-1].rpartition("/")[2], at=now()).user_id == ada.id
 
 
 def test_a_person_with_a_password_needs_no_link(baton):
@@ -83,7 +83,7 @@ def test_a_new_link_is_the_last_line(baton, person):
     code, lines = baton("user", "link", "ADA@example.com")
 
     assert code == 0
-    assert service.open_link(lines[-1].rpartition("/")[2], at=now()).user_id == ada.id
+    assert links.follow(lines[-1].rpartition("/")[2], at=now()).user_id == ada.id
 
 
 def test_nobody_gets_no_link(baton):

@@ -116,6 +116,11 @@ def test_a_body_that_does_not_fit_is_refused_by_field(api, serving, body, field)
     assert field in [fault["field"] for fault in reply.json["errors"]]
 
 
+def test_a_rule_of_ours_is_told_in_its_own_words(api, serving):
+    reply = api("POST", "/models", MODEL | {"tier": 5})
+    assert reply.json["errors"] == [{"field": "tier", "why": "A tier is 1, 2, 3 or 4."}]
+
+
 def test_a_rule_that_needs_the_database_is_a_sentence(api, serving):
     assert api("POST", "/models", MODEL | {"team": "nowhere"}).json["detail"] == (
         "There is no team nowhere. Choose one that exists."

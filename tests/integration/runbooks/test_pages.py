@@ -56,7 +56,6 @@ def test_the_list_shows_what_matters(reader, two_versions):
         ("search=serving", True),
         ("search=latency+nothing", False),
         ("search=%25", False),
-        ("search=%00", True),
         ("mode=latency_regression", True),
         ("mode=input_drift", False),
         ("owner=serving", True),

@@ -6,6 +6,7 @@ from flask import Blueprint, Flask, abort, g, session
 from flask_wtf import FlaskForm
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm.exc import StaleDataError
 from wtforms import StringField
 from wtforms.validators import InputRequired
 
@@ -72,6 +73,7 @@ def shelf() -> Blueprint:
             "refused": RefusedError("This incident is already resolved."),
             "sign-in": NotSignedInError("Your session has ended."),
             "tries": TooManyTriesError("Try again in 90 s.", retry_after=90),
+            "stale": StaleDataError("UPDATE on users expected to update 1 row(s); 0 were matched."),
             "bug": RuntimeError("the password is hunter2"),
             "database": OperationalError("SELECT 1", {}, Exception("connection refused")),
         }[how]

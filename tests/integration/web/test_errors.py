@@ -9,6 +9,7 @@ HTMX = {"HX-Request": "true", "HX-Current-URL": "http://localhost/incidents?open
 CASES = [
     ("conflict", 409, "Sam accepted this handoff while you were reading it."),
     ("refused", 422, "This incident is already resolved."),
+    ("stale", 409, "Somebody else changed this at the same moment"),
     ("sign-in", 401, "Your session has ended."),
     ("tries", 429, "Try again in 90 s."),
     ("404", 404, "There is nothing at this address."),

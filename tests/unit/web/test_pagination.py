@@ -57,6 +57,12 @@ def test_a_key_of_another_kind_is_refused(cursor):
         decode_cursor(cursor, int)
 
 
+@pytest.mark.parametrize("text", ["a\0b", "half \ud83d"])
+def test_a_text_that_no_database_holds_is_refused(text):
+    with pytest.raises(BadRequestError):
+        decode_cursor(encode_cursor(text), str)
+
+
 def test_a_time_without_a_zone_is_refused():
     with pytest.raises(BadRequestError):
         decode_cursor(encode_cursor(NOON.replace(tzinfo=None).isoformat()), datetime)
