@@ -3,7 +3,9 @@
 `create_app` is the list of features and the wiring between them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from flask_openapi3 import Info, OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -44,10 +46,17 @@ PAGES = (
 APIS = (alerts_api.api, incidents_api.api, runbooks_api.api, registry_api.api, people_api.api)
 
 
+class Portal(OpenAPI):
+    """Flask, without asking of each function of each request whether it is a coroutine."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(settings: Settings | None = None, gateways: Gateways | None = None) -> OpenAPI:
     """The portal. Settings come from the environment, gateways from the settings, if not given."""
     settings = settings or Settings()
-    app = OpenAPI(
+    app = Portal(
         "app",
         info=Info(title="Baton", version="1"),
         static_folder=str(ROOT / "static"),

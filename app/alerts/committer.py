@@ -60,6 +60,12 @@ DEADLINE = 9.0  # seconds a request waits; Alertmanager gives up after 10 at the
 SPOOL_CHECK = 1.0  # seconds between two tries to empty the spool while nothing arrives
 
 
+def _taken_lock() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(slots=True)
 class Entry:
     """A delivery on its way to the disk, and what became of it."""
@@ -69,8 +75,9 @@ class Entry:
     result: str = ""  # accepted | duplicate | spooled
     receipt: str = ""  # of the first, if this is a duplicate
     error: BaseException | None = None
-    settled: threading.Event = field(default_factory=threading.Event)
+    # Bare locks, each taken once: a threading.Event costs ten times as much.
     taken: threading.Lock = field(default_factory=threading.Lock)  # by whoever writes it
+    settled: threading.Lock = field(default_factory=_taken_lock)  # let go when it is written
 
     @property
     def subject_key(self) -> tuple[int, str] | None:
@@ -88,6 +95,7 @@ class Committer:
         self._sqlite = is_sqlite_url(app.config["SQLALCHEMY_DATABASE_URI"])
         self._engine = _engine(app)
         self.spool = spool
+        self._spooled = spool.size() > 0  # whether something may wait there
         self._woke_for = -1
         # One, also where the database could write in parallel: a commit costs more CPU than disk,
         # and the fewer there are the more each carries.
@@ -96,7 +104,7 @@ class Committer:
     def commit(self, entry: Entry) -> Entry:
         """Return once the delivery is on the disk. Raises what kept it from getting there."""
         self._queue.put(entry)
-        if not entry.settled.wait(DEADLINE):
+        if not entry.settled.acquire(timeout=DEADLINE):
             if not entry.taken.acquire(blocking=False):
                 raise TimeoutError(f"A delivery was not committed within {DEADLINE:.0f} s.")
             # Others before it hang in a database that does not answer.
@@ -109,7 +117,7 @@ class Committer:
         with self._app.app_context():
             while True:
                 try:
-                    came = [self._queue.get(timeout=SPOOL_CHECK if self.spool.size() else None)]
+                    came = [self._queue.get(timeout=SPOOL_CHECK if self._spooled else None)]
                 except queue.Empty:
                     self._empty_spool()
                     continue
@@ -127,12 +135,13 @@ class Committer:
                         entry.error = entry.error or error
                 finally:
                     for entry in batch:
-                        entry.settled.set()
+                        entry.settled.release()
 
     def _settle(self, batch: list[Entry]) -> None:
         try:
             if self.spool.size():
                 self._replay()  # what waits came first
+            self._spooled = False
             self._write(batch)
         except ABOUT_CONTENT:
             # One of them can't be written, and took the others with it.
@@ -154,6 +163,7 @@ class Committer:
             self._spool([entry])
 
     def _spool(self, batch: list[Entry]) -> None:
+        self._spooled = True
         try:
             self.spool.append([entry.columns for entry in batch])
         except Exception as error:
@@ -166,6 +176,7 @@ class Committer:
     def _empty_spool(self) -> None:
         try:
             self._replay()
+            self._spooled = False
         except AWAY:
             log.warning("database still away", extra={"spool_bytes": self.spool.size()})
 

@@ -7,15 +7,16 @@ PagerDuty switches a subscription off after three. Processing is a job's busines
 import binascii
 import hashlib
 import logging
-import secrets
 import threading
 import time
 from base64 import b64decode
 from datetime import datetime
+from random import getrandbits
 from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, request
 from flask.typing import ResponseReturnValue
+from pydantic_core import to_json
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.alerts.committer import Entry, committer
@@ -96,9 +97,8 @@ def _take(source: Source) -> ResponseReturnValue:
     DELIVERIES.labels(source.name, outcome.result).inc()
     DOOR_SECONDS.labels(source.name).observe(time.perf_counter() - started)
     reply = {"delivery": outcome.receipt, "result": outcome.result, **glance.reply}
-    response: Response = jsonify(reply)
-    response.status_code = 202 if outcome.result == "spooled" else source.status
-    return response
+    status = 202 if outcome.result == "spooled" else source.status
+    return Response(to_json(reply), status, content_type="application/json")
 
 
 def _body() -> bytes:
@@ -193,7 +193,8 @@ def _entry(
 def _columns(source: Source, at: datetime, size: int) -> dict[str, Any]:
     return {
         # In order of time, so that the index grows at one end.
-        "receipt": f"{time.time_ns():016x}{secrets.token_hex(8)}",
+        # Not a secret, so the quick generator will do: the system's makes threads wait in line.
+        "receipt": f"{time.time_ns():016x}{getrandbits(64):016x}",
         "integration_id": None,
         "source": source.name,
         "received_at": at,

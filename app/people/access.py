@@ -168,9 +168,10 @@ def _load(session_id: str) -> SignedIn | None:
 
 def guard() -> ResponseReturnValue | None:
     """Let the request through to its view, or answer it."""
-    # In tests one application context serves many requests, and keeps what one of them left.
-    for left_over in ("_login_user", "actor", "token_in_use"):
-        g.pop(left_over, None)
+    if current_app.testing:
+        # One application context serves many requests there, and keeps what one of them left.
+        for left_over in ("_login_user", "actor", "token_in_use"):
+            g.pop(left_over, None)
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None:
         return None  # 404 and 405 say so themselves
