@@ -12,7 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import web
 from app.alerts import api as alerts_api
-from app.alerts import door
+from app.alerts import door, express
 from app.alerts import views as alerts_views
 from app.config import Settings
 from app.core.db import db, engine_options, prepare_engine
@@ -75,6 +75,7 @@ def create_app(settings: Settings | None = None, gateways: Gateways | None = Non
         MAX_CONTENT_LENGTH=settings.max_delivery_bytes,
         TEMPLATES_AUTO_RELOAD=settings.development,
     )
+    app.wsgi_app = express.in_front_of(app)  # type: ignore[method-assign,assignment]
     if settings.trusted_proxies:
         proxies = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, proxies, proxies, proxies)  # type: ignore[method-assign]

@@ -19,14 +19,13 @@ def faults(page: Page) -> list[str]:
     found = []
     for where, size in (("1440 px", DESKTOP), ("390 px", PHONE)):
         page.set_viewport_size(size)  # type: ignore[arg-type]
-        page.emulate_media(color_scheme="light")
         found += _violations(page, ALL, f"light, {where}")
-        page.emulate_media(color_scheme="dark")
-        found += _violations(page, COLOURS, f"dark, {where}")
         if (over := overflow(page)) > 0:
             found.append(f"{page.url} at {where}: scrolls sideways by {over} px")
-    page.emulate_media(color_scheme="light")
     page.set_viewport_size(before)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme="dark")
+    found += _violations(page, COLOURS, "dark")
+    page.emulate_media(color_scheme="light")
     return found
 
 

@@ -22,8 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         item.add_marker(pytest.mark.end_to_end)
         call = getattr(item, "callspec", None)
-        database = call.params.get("database", "sqlite") if call else "sqlite"
-        item.add_marker(pytest.mark.xdist_group(f"end to end on {database}"))
+        database = call.params.get("database") if call else None
+        group = f"end to end on {database}" if database else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_runtest_setup() -> None:

@@ -1,8 +1,12 @@
-"""`baton run` and its companions, as somebody uses them who has just read the README."""
+"""`baton run` and its companions, as somebody uses them who has just read the README.
+
+On SQLite; one test takes the same installation to PostgreSQL, where the other end-to-end tests
+run as well.
+"""
 
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import requests
@@ -19,12 +23,9 @@ ONE_WORKER = {"BATON_WORKERS": "1"}  # which starts sooner, and here nobody is i
 
 
 @pytest.fixture(scope="module")
-def running(
-    new_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Baton]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baton]:
     """An installation that the tests only talk to."""
-    var = tmp_path_factory.mktemp("running") / "var"
-    baton = Baton(var, database_url=new_database(), **ONE_WORKER)
+    baton = Baton(tmp_path_factory.mktemp("running") / "var", **ONE_WORKER)
     baton.start()
     yield baton
     baton.end()
@@ -47,9 +48,9 @@ def send(
 
 
 def test_the_first_start_leads_to_a_signed_in_administrator_and_later_starts_keep_them(
-    installed, new_database
+    installed,
 ):
-    baton = installed(database_url=new_database(), **ONE_WORKER)
+    baton = installed(**ONE_WORKER)
 
     first = baton.start()
     assert first.address == baton.url

@@ -1,10 +1,11 @@
 """The ten lines of the reliability contract of the inbound doors, in their order."""
 
+import json
 import threading
 from datetime import timedelta
+from io import BytesIO
 
 import pytest
-from flask import request_finished
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -29,18 +30,23 @@ def recsys(app):
 # 1. Authenticate, cap the size, store, commit, then 2xx
 
 
-def test_1_a_delivery_is_committed_before_its_2xx(app, sender, deliveries):
-    seen_by_others = []
+def test_1_a_delivery_is_committed_before_its_2xx(app, sender, deliveries, monkeypatch):
+    seen_by_others, answer_it = [], app.wsgi_app
 
-    def look(_app, response):
-        # Another connection, so only what is committed can be seen.
-        with db.engine.connect() as other:
-            seen_by_others.append(
-                other.scalar(select(func.count()).select_from(Delivery.__table__))
-            )
+    def look_first(environ, start_response):
+        def start(*head):
+            # Another connection, so only what is committed can be seen.
+            with app.app_context(), db.engine.connect() as other:
+                seen_by_others.append(
+                    other.scalar(select(func.count()).select_from(Delivery.__table__))
+                )
+            return start_response(*head)
 
-    with request_finished.connected_to(look, app):
-        answer = sender().send(webhook(firing()))
+        return answer_it(environ, start)
+
+    door = sender()
+    monkeypatch.setattr(app, "wsgi_app", look_first)
+    answer = door.send(webhook(firing()))
 
     assert answer.status_code == 200
     assert seen_by_others == [1]
@@ -538,3 +544,29 @@ def test_nothing_fires_twice_in_the_database(app):
 
     with pytest.raises(IntegrityError):
         factories.keep(Member(incident_id=second.id, **facts))
+
+
+# Both lanes to a door are the same door
+
+
+def test_what_is_sent_in_chunks_is_taken_like_everything_else(sender, deliveries):
+    door = sender()
+    body = json.dumps(webhook(firing())).encode()
+    answer = door.client.post(
+        door.path,
+        input_stream=BytesIO(body),
+        headers={"Authorization": f"Bearer {door.key}", "Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True, "CONTENT_LENGTH": ""},
+        content_type="application/json",
+    )
+
+    assert answer.status_code == 200
+    assert [one.receipt for one in deliveries()] == [answer.json["delivery"]]
+
+
+@pytest.mark.parametrize("path", ["/in/nowhere", "/in/generic/", "/in/alertmanager/api/v2/alerts"])
+def test_other_addresses_are_flasks(sender, path):
+    door = sender()
+    door.path = path
+
+    assert door.send([firing()]).status_code == (200 if "alertmanager" in path else 404)
