@@ -24,16 +24,21 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from sqlalchemy import create_engine, func, select, text
+from sqlalchemy import create_engine, func, insert, select, text
 
 from app import ROOT, create_app
+from app.alerts.rules import DeliveryState
 from app.alerts.tables import Delivery
 from app.config import Settings
 from app.core import migrations
+from app.core.clock import now
 from app.core.db import db
+from app.incidents.rules import State
 from app.incidents.tables import Incident, Member
 from app.integrations.pagerduty.rules import Action, MessageState
 from app.integrations.pagerduty.tables import Message
+from app.people.rules import Role
+from app.registry.tables import MlModel
 from app.supervisor import web_command
 from tests.support import factories, postgres
 
@@ -119,6 +124,9 @@ def _round(
                 with _working(made):
                     _wait_until_idle(made)
         yield f"{engine} storm", _storm(_installation(engine, folder / f"{engine}-storm", server))
+        made = _installation(engine, folder / f"{engine}-pages", server)
+        for path, milliseconds in _page_times(made):
+            yield f"{engine} page {path}", {"p50_ms": milliseconds}
 
 
 def _bare(folder: Path) -> Installation:
@@ -234,11 +242,6 @@ def _storm(made: Installation) -> dict[str, float]:
 
 
 def _fill_inbox(made: Installation) -> None:
-    from sqlalchemy import insert
-
-    from app.alerts.rules import DeliveryState
-    from app.core.clock import now
-
     rows = []
     for number in range(STORM):
         alerts = [
@@ -274,6 +277,56 @@ def _fill_inbox(made: Installation) -> None:
         )
     with db.engine.connect().execution_options(write=True) as connection, connection.begin():
         connection.execute(insert(Delivery.__table__), rows)
+
+
+def _page_times(made: Installation) -> Iterator[tuple[str, float]]:
+    """Server time of pages with 2,000 models and 10,000 incidents, a third of them open."""
+    app = made.app
+    with app.app_context():
+        _fill_incidents()
+        client = app.test_client()
+        factories.sign_in(client, factories.user(Role.RESPONDER))
+        for path in ("/", "/incidents/", "/incidents/1"):
+            taken = []
+            for _ in range(13):
+                db.session.remove()
+                started = time.perf_counter()
+                if client.get(path).status_code != 200:
+                    sys.exit(f"{path} failed.")
+                taken.append((time.perf_counter() - started) * 1000)
+            yield path, statistics.median(taken[3:])
+        db.engine.dispose()
+
+
+def _fill_incidents() -> None:
+    at = now()
+    owner = factories.team("ranking")
+    with db.engine.connect().execution_options(write=True) as connection, connection.begin():
+        connection.execute(
+            insert(MlModel.__table__),
+            [
+                {"slug": f"m-{n}", "tier": 1 + n % 4, "team_id": owner.id, "created_at": at}
+                for n in range(1950)
+            ],
+        )
+        models = list(connection.scalars(select(MlModel.id)))
+        connection.execute(
+            insert(Incident.__table__),
+            [
+                {
+                    "uuid": f"{n:032x}",
+                    "title": f"p99 latency {n} ms, limit 250 ms",
+                    "state": State.TRIGGERED if n % 3 == 0 else State.RESOLVED,
+                    "severity": 1 + n % 4,
+                    "model_id": models[n % len(models)],
+                    "failure_mode": f"mode_{n // len(models)}",
+                    "team_id": owner.id,
+                    "opened_at": at,
+                    "resolved_at": None if n % 3 == 0 else at,
+                }
+                for n in range(10_000)
+            ],
+        )
 
 
 def _waiting() -> int:
