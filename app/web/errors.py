@@ -20,7 +20,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
-from app.core.errors import BatonError, ConflictError, TooManyTriesError
+from app.core.errors import BadRequestError, BatonError, ConflictError, TooManyTriesError
 from app.web.navigation import SIGN_IN, url_if_there
 from app.web.parts import is_htmx
 from app.web.texts import PROGRAMS
@@ -92,6 +92,7 @@ def register(app: Flask) -> None:
     app.register_error_handler(CSRFError, _old_form)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(StaleDataError, _changed_meanwhile)
+    app.register_error_handler(RecursionError, _too_deep)
     app.register_error_handler(Exception, _bug)
     for away in (OperationalError, InterfaceError, PoolTimeoutError):
         app.register_error_handler(away, _database_away)
@@ -170,6 +171,13 @@ def _changed_meanwhile(error: StaleDataError) -> Response:
     """A service that locks what it changes says more; this is for what none has thought of."""
     log.warning("Two changes met, and the second was refused.", exc_info=error)
     return _answer(Problem(HTTPStatus.CONFLICT, ConflictError.title, CHANGED_MEANWHILE))
+
+
+def _too_deep(error: RecursionError) -> Response:
+    """JSON nested thousands of levels deep ends the parser. Anything else that does is a bug."""
+    if not (request.path.startswith(PROGRAMS) and request.is_json):
+        return _bug(error)
+    return _answer(Problem(HTTPStatus.BAD_REQUEST, BadRequestError.title, "It is nested too deep."))
 
 
 def _database_away(error: Exception) -> Response:

@@ -14,7 +14,7 @@ FILES = sorted(FOLDER.glob("*.md"))
 SLUGS = {path.stem for path in FILES}
 SECTIONS = ("when", "impact", "stop", "steps", "roll_back", "verify", "afterwards")
 DANGEROUS = re.compile(
-    r"rollout undo|kubectl .*\bdelete\b|--force|\bdrain\b|replicas=0|SERVE_MODE="
+    r"rollout undo|kubectl .*\bdelete\b|--force|\bdrain\b|replicas=0|\"serve_mode\":\""
 )
 
 
