@@ -27,8 +27,12 @@ from app.people import api as people_api
 from app.people import views as people_views
 from app.registry import api as registry_api
 from app.registry import views as registry_views
-from app.runbooks import api as runbooks_api
+from app.runbooks import reports_api as runbooks_api
 from app.runbooks import views as runbooks_views
+from app.runbooks.runs import api as runs_api
+from app.runbooks.runs import views as runs_views
+from app.runbooks.runs.drills import api as drills_api
+from app.runbooks.runs.drills import views as drills_views
 from app.web.csrf import csrf
 
 ROOT = Path(__file__).parent.parent
@@ -40,10 +44,20 @@ PAGES = (
     door.bp,
     incidents_views.bp,
     runbooks_views.bp,
+    runs_views.bp,
+    drills_views.bp,
     registry_views.bp,
     people_views.bp,
 )
-APIS = (alerts_api.api, incidents_api.api, runbooks_api.api, registry_api.api, people_api.api)
+APIS = (
+    alerts_api.api,
+    incidents_api.api,
+    runbooks_api.api,
+    runs_api.api,
+    drills_api.api,
+    registry_api.api,
+    people_api.api,
+)
 
 
 class Portal(OpenAPI):
@@ -93,5 +107,6 @@ def create_app(settings: Settings | None = None, gateways: Gateways | None = Non
         app.register_api(api)
         csrf.exempt(api)  # tokens only: no cookie speaks for a person there
     csrf.exempt(door.bp)
+    alerts_views.register(app)
     incidents_views.register(app)
     return app

@@ -20,7 +20,8 @@ from app.core.db import db
 from app.people import service as people
 from app.people.cli import commands as people_commands
 from app.registry.cli import commands as registry_commands
-from app.runbooks import service as runbooks
+from app.runbooks import search
+from app.runbooks import syncing as runbooks
 from app.runbooks.cli import commands as runbooks_commands
 
 
@@ -55,6 +56,7 @@ def run() -> None:
     report = runbooks.import_folder(folder, at=now(), by=None)
     for line in report.lines():
         click.echo(line)
+    search.catch_up()
     link = people.first_administrator_link(at=now())
     db.session.remove()
     db.engine.dispose()

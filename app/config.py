@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     pagerduty_ca: Path | None = Field(
         None, description="CA file that signs the certificate of pagerduty_events_url, if private."
     )
-    runbooks: Path = Field(Path("runbooks"), description="Folder of runbooks read at every start.")
+    runbooks: Path = Field(
+        Path("runbooks"), description="Folder of runbooks, read at every start and watched."
+    )
     trusted_proxies: int = Field(
         0, ge=0, description="How many proxies in front of Baton set X-Forwarded-For and -Proto."
     )

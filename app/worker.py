@@ -10,6 +10,8 @@ from app.core.jobs import Every, Job, every, run_worker
 from app.integrations.pagerduty import jobs as pagerduty
 from app.overview import jobs as overview
 from app.people import jobs as people
+from app.runbooks import jobs as runbooks
+from app.runbooks.runs import jobs as runs
 from app.web import logs
 
 JOBS = (
@@ -21,6 +23,8 @@ JOBS = (
 SCHEDULE: tuple[Every, ...] = (
     every(seconds=5, name="alerts.sweep", run=alerts.sweep),
     every(seconds=5, name="pagerduty.sweep", run=pagerduty.sweep),
+    every(seconds=5, name="runs.sense", run=runs.sense),
+    every(seconds=10, name="chores.watch_runbooks", run=runbooks.watch_folder),
     every(name="chores.purge_deliveries", run=alerts.purge_deliveries),
     every(name="chores.purge_sign_in_attempts", run=people.purge_sign_in_attempts),
     every(minutes=30, name="chores.purge_jobs", run=overview.purge_jobs),

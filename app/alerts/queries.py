@@ -14,6 +14,8 @@ from sqlalchemy import ColumnElement, Row, Select, false, func, literal, or_, se
 from sqlalchemy.orm import joinedload
 
 from app.alerts.rules import WAITING, DeliveryState
+from app.alerts.sources import SOURCES
+from app.alerts.sources.base import RECEIVED_AT, UnparsableError, decode
 from app.alerts.tables import Delivery, Integration
 from app.core.db import db, get_or_404
 from app.core.errors import NotFoundError
@@ -433,6 +435,27 @@ def delivery(delivery_id: int) -> Delivery:
             "There is no such delivery. It may have been older than Baton keeps them."
         )
     return found
+
+
+def for_drill(delivery_id: int) -> dict[str, Any] | None:
+    """The first alert of a kept delivery, for a drill to play; None if there is none."""
+    found = db.session.get(Delivery, delivery_id)
+    if found is None or found.body is None or found.source not in SOURCES:
+        return None
+    headers = {**found.headers, RECEIVED_AT: found.received_at.isoformat()}
+    try:
+        parsed = SOURCES[found.source].parse(decode(found.body), headers)
+    except UnparsableError:
+        return None
+    if not parsed.alerts:
+        return None
+    first = parsed.alerts[0]
+    return {
+        "name": first.name,
+        "summary": first.summary,
+        "labels": dict(first.labels),
+        "links": [{"href": link.href, "text": link.text} for link in first.links],
+    }
 
 
 def delivery_id(named: str) -> int:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Flask, Response, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
@@ -381,3 +381,8 @@ def _delivery_page(
         days=settings().delivery_days,
         **_outcome(found),
     )
+
+
+def register(app: Flask) -> None:
+    """Tell the pages of lower features what this one knows."""
+    app.extensions["delivery_for_drill"] = queries.for_drill

@@ -4,7 +4,8 @@ The dialect is GitHub's: CommonMark with tables, strikethrough, task lists, link
 HTML passes through the parser, and then everything passes one strict policy: a short list of
 elements, no `id`, no `class` but a fence's language, links to http, https and mail only, pictures
 only from our own assets. What the policy has no element for, such as a `<placeholder>`, is shown
-as it was typed, because a reader who can't see it types the wrong command.
+as it was typed, because a reader who can't see it types the wrong command. `made_safe` does the
+same for the HTML of another parser.
 """
 
 import re
@@ -66,9 +67,14 @@ COMMENT = re.compile(r"<!--(?:>|->|.*?-->)", re.DOTALL)
 RAW_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*>")
 RAW_IMG = re.compile(r"\b(src|alt)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 
+WRITTEN_IMG = re.compile(r"<img ([^<>]*)>")
+
 # The sanitiser leaves these as they are inside attributes, where `_finish` must not find a tag.
 IN_ADDRESSES = str.maketrans({"<": "%3C", ">": "%3E", '"': "%22"})
 IN_WORDS = str.maketrans({"<": "‹", ">": "›", '"': "”"})
+
+# Marks that another parser puts around what it took over from the text as raw HTML.
+RAW_BEGIN, RAW_END = "\x0e", "\x0f"
 
 # A link that names no scheme, as the policy has it: None takes the link away and leaves its words.
 Link = Callable[[str], str | None]
@@ -81,17 +87,51 @@ def own_link(href: str) -> str | None:
     return href if href.startswith("/") else None
 
 
+def no_picture(source: str) -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Where links and pictures may lead, and how deep headings start."""
 
     link: Link = own_link
     images: str | None = None  # the path that pictures must start with; None: no pictures
+    picture: Link = no_picture  # where a picture of ours is found that the text says otherwise
     top: int = 3  # no heading is shown larger than this
 
 
 PAGE = Policy()
 NOTE = Policy(top=4)
+
+
+def too_slow() -> RefusedError:
+    return RefusedError(
+        "This text takes too long to read as Markdown. Simplify its brackets, quotes and nested "
+        "lists."
+    )
+
+
+class Stopwatch:
+    """How long a text may keep us. Texts that are parts of one share one."""
+
+    def __init__(self) -> None:
+        self.until = time.thread_time() + MAX_SECONDS
+        self.calls = 0
+
+    @property
+    def left(self) -> float:
+        return self.until - time.thread_time()
+
+    def take(self, seconds: float) -> None:
+        """Count what another process spent for us."""
+        self.until -= seconds
+
+    def check(self, *, now: bool = False) -> None:
+        self.calls += 1
+        # The clock costs more than most rules do.
+        if (now or self.calls % 32 == 0) and self.left < 0:
+            raise too_slow()
 
 
 def render(
@@ -100,24 +140,29 @@ def render(
     *,
     references: Mapping[str, Any] | None = None,
     anchors: MutableSet[str] | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> str:
     """The HTML of a text. Raises `RefusedError` when it is too large or takes too long.
 
     `references` are the link definitions of the document that the text was cut from. `anchors`
     are taken already, on the same page; what this text adds is added to them.
     """
-    env = _env(markdown, policy, references)
+    env = _env(markdown, policy, references, stopwatch)
     html = _dialect().render(markdown, env)
     env["stopwatch"].check(now=True)
     return _finish(_clean(html, policy), policy, set() if anchors is None else anchors)
 
 
 def render_inline(
-    markdown: str, policy: Policy = PAGE, *, references: Mapping[str, Any] | None = None
+    markdown: str,
+    policy: Policy = PAGE,
+    *,
+    references: Mapping[str, Any] | None = None,
+    stopwatch: Stopwatch | None = None,
 ) -> str:
     """The HTML of a title or of one line: no paragraphs, no lists."""
-    html = _dialect().renderInline(markdown, _env(markdown, policy, references))
-    return _finish(_clean(html, policy), policy, set())
+    env = _env(markdown, policy, references, stopwatch)
+    return _finish(_clean(_dialect().renderInline(markdown, env), policy), policy, set())
 
 
 def render_note(markdown: str) -> str:
@@ -128,9 +173,27 @@ def render_note(markdown: str) -> str:
         return f'<pre tabindex="0">{escape(markdown)}</pre>'
 
 
-def parse(markdown: str) -> tuple[list[Token], dict[str, Any]]:
+def made_safe(html: str, policy: Policy = PAGE, *, anchors: MutableSet[str] | None = None) -> str:
+    """HTML that another parser of Markdown wrote, under the same policy.
+
+    What it took over as raw HTML stands between `RAW_BEGIN` and `RAW_END`.
+    """
+    env = {"policy": policy, "raw_tags": 0}
+    kept: list[str] = []
+    depth = 0
+    for part in re.split(f"([{RAW_BEGIN}{RAW_END}])", html):
+        if part in (RAW_BEGIN, RAW_END):
+            depth += 1 if part == RAW_BEGIN else -1
+        else:
+            kept.append(_raw(part, env) if depth > 0 else _with_own_pictures(part, policy))
+    return _finish(_clean("".join(kept), policy), policy, set() if anchors is None else anchors)
+
+
+def parse(
+    markdown: str, *, stopwatch: Stopwatch | None = None
+) -> tuple[list[Token], dict[str, Any]]:
     """The tokens of a text, with their lines, and the link definitions found in it."""
-    env = _env(markdown, PAGE, None)
+    env = _env(markdown, PAGE, None, stopwatch)
     tokens = _dialect().parse(markdown, env)
     return tokens, env.get("references", {})
 
@@ -150,34 +213,28 @@ def anchor(words: str) -> str:
 # Parsing
 
 
-def _env(markdown: str, policy: Policy, references: Mapping[str, Any] | None) -> dict[str, Any]:
+def check_size(markdown: str) -> None:
     size = len(markdown.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         raise RefusedError(
             f"This text is {-(-size // 1024)} KB long; {MAX_BYTES // 1024} KB can be shown at most."
         )
+
+
+def _env(
+    markdown: str,
+    policy: Policy,
+    references: Mapping[str, Any] | None,
+    stopwatch: Stopwatch | None = None,
+) -> dict[str, Any]:
+    check_size(markdown)
     return {
         "references": dict(references or {}),
         "policy": policy,
-        "stopwatch": _Stopwatch(),
+        "stopwatch": stopwatch or Stopwatch(),
         "raw_tags": 0,
         "in_link": False,
     }
-
-
-class _Stopwatch:
-    def __init__(self) -> None:
-        self.until = time.thread_time() + MAX_SECONDS
-        self.calls = 0
-
-    def check(self, *, now: bool = False) -> None:
-        self.calls += 1
-        # The clock costs more than most rules do.
-        if (now or self.calls % 32 == 0) and time.thread_time() > self.until:
-            raise RefusedError(
-                "This text takes too long to read as Markdown. Simplify its brackets, quotes "
-                "and nested lists."
-            )
 
 
 def _check_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
@@ -330,12 +387,24 @@ def _tag(tag: str, name: str, env: EnvType) -> str:
     return tag
 
 
+def _with_own_pictures(html: str, policy: Policy) -> str:
+    """HTML that a parser wrote by itself, with its pictures as the policy has them."""
+    return WRITTEN_IMG.sub(lambda found: _written_picture(found[1], policy), html)
+
+
+def _written_picture(attributes: str, policy: Policy) -> str:
+    said = {name: unescape(value) for name, value in re.findall(r'([a-z-]+)="([^"]*)"', attributes)}
+    linked = "data-linked" in said
+    return _picture(said.get("src", ""), said.get("alt", ""), policy, linked=linked)
+
+
 def _picture(source: str, words: str, policy: Policy, *, linked: bool) -> str:
     """A picture of ours, else a link to it; inside a link only its words."""
+    source = policy.picture(source) or source
     if _own_picture(source, policy):
         return f'<img src="{escape(source)}" alt="{escape(words)}">'
     words = escape(words or "Picture", quote=False)
-    if linked or not source.lower().startswith(("http://", "https://")):
+    if linked or source.startswith(("/", "#")) or not _href(source, policy):
         return words
     return f'<a href="{escape(source)}">{words}</a>'
 
@@ -382,7 +451,7 @@ def _attribute(tag: str, attribute: str, value: str, policy: Policy) -> str | No
         case "img", "src":
             return value if _own_picture(value, policy) else None
         case "code", "class":
-            return value if LANGUAGE.fullmatch(value) else None
+            return next((word for word in value.split() if LANGUAGE.fullmatch(word)), None)
         case "div", "data-alert":
             return value if value in ALERTS else None
         case (("td" | "th"), "align"):
@@ -401,6 +470,9 @@ def _href(href: str, policy: Policy) -> str | None:
     return policy.link(href)
 
 
+BOX = '<input type="checkbox" disabled=""{} aria-label="{}">'
+BOXES = {False: BOX.format("", "To do"), True: BOX.format(' checked=""', "Done")}
+
 # What we add to clean HTML. The sanitiser writes every tag in one way: lower case, attributes in
 # double quotes, no attributes but those above. So text can hold none of these.
 HEADING = re.compile(r"<h([1-6])>(.*?)</h\1>", re.DOTALL)
@@ -409,11 +481,8 @@ ANY_TAG = re.compile(r"<[^<>]*>")
 
 def _finish(html: str, policy: Policy, anchors: MutableSet[str]) -> str:
     html = re.sub(r'<a href="(https?:)', r'<a target="_blank" href="\1', html)
-    html = re.sub(
-        r"<input ([^<>]*)>",
-        lambda box: f'<input {box[1]} aria-label="{"Done" if "checked" in box[1] else "To do"}">',
-        html,
-    )
+    # The sanitiser writes attributes that it forces in any order; the same text gives one HTML.
+    html = re.sub(r"<input ([^<>]*)>", lambda box: BOXES["checked=" in box[1]], html)
     html = html.replace("<pre>", '<pre tabindex="0">')
     html = html.replace(
         "<table>",

@@ -61,7 +61,8 @@ class EscalateForm(SeenForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        self.team.choices = [SelectChoice(team.id, team.name) for team in queries.teams()]
+        self.team_names = [(team.id, team.name) for team in queries.teams()]
+        self.team.choices = [SelectChoice(*team) for team in self.team_names]
 
 
 class AssignForm(SeenForm):
@@ -70,6 +71,10 @@ class AssignForm(SeenForm):
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.model.choices = [SelectChoice(model.id, model.slug) for model in queries.models()]
+
+
+class StartForm(FlaskForm):
+    version_id = IntegerField(validators=[DataRequired(), NumberRange(1, 2**31 - 1)])
 
 
 class NoteForm(FlaskForm):

@@ -1,6 +1,6 @@
 """Reads, shaped for pages. Lists take columns, not objects, and cost the same for any length."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,10 @@ from app.people.tables import User
 from app.registry.tables import MlModel, Team
 from app.runbooks import queries as runbooks
 from app.runbooks.rules import Matching
+from app.runbooks.runs import queries as runs
+from app.runbooks.runs.rules import EventKind
+from app.runbooks.runs.showing import LOOKS, note_of, sentence_of
+from app.runbooks.runs.tables import Run, RunEvent
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.web.pagination import SIZE, Page, decode_cursor, page_of
 
@@ -206,7 +210,7 @@ class Happening:
 
 
 def timeline(incident_id: int) -> list[Happening]:
-    """All that happened, newest first: our own entries and what became of each page."""
+    """All that happened, newest first: our own entries, the runs, and what became of each page."""
     entries = db.session.scalars(
         select(Entry).where(Entry.incident_id == incident_id).order_by(Entry.id.desc()).limit(500)
     ).all()
@@ -218,7 +222,36 @@ def timeline(incident_id: int) -> list[Happening]:
         for entry in entries
     ]  # fmt: skip
     happenings += [_of_message(message) for message in outbox.of_incident(incident_id)]
+    happenings += [
+        _of_run(run, event)
+        for run, event in runs.events_of_incident(incident_id)
+        if event.kind not in UNTOLD
+    ]
     return sorted(happenings, key=lambda one: one.at, reverse=True)
+
+
+# Steps are opened on the way to something; an escalation has an entry of its own.
+UNTOLD = (EventKind.OPENED, EventKind.ESCALATED, EventKind.FEEDBACK)
+
+
+def _of_run(run: Run, event: RunEvent) -> Happening:
+    said = sentence_of(event, runs.plan_for(run.runbook_version), run.runbook_version.title)
+    picture, tone = LOOKS.get(event.kind, ("dot", "idle"))
+    detail = {
+        "icon": picture, "tone": tone, "note": note_of(event), "run": run.id, "step": event.step_id,
+    }  # fmt: skip
+    return Happening(
+        event.at, "run", event.actor, said, detail, by_person=event.actor_id is not None
+    )
+
+
+def opened_at_of_run(run_id: int) -> datetime | None:
+    """When the incident of a run began: the time to escalation runs from then on."""
+    return db.session.scalar(
+        select(Incident.opened_at)
+        .join(Run, Run.incident_id == Incident.id)
+        .where(Run.id == run_id, Incident.episode == 1)
+    )
 
 
 WORDS = {"trigger": "Page", "acknowledge": "Acknowledgement", "resolve": "Resolve"}
@@ -372,6 +405,12 @@ def alert_owners(alert_name: str) -> list[str]:
         .limit(5)
     ).all()
     return [row.name for row in rows]
+
+
+def alertnames_seen(names: Collection[str]) -> set[str]:
+    """Those of the names, in lower case, that an alert ever had."""
+    lower = func.lower(Member.name)
+    return set(db.session.scalars(select(lower).where(lower.in_(names)).distinct()))
 
 
 def runbook_of(version: RunbookVersion | None) -> Runbook | None:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from app.core.clock import now
 from app.core.errors import BatonError, ConflictError, RefusedError
 from app.core.markdown import render_note
-from app.incidents import queries, service
+from app.incidents import following, queries, service
 from app.incidents.forms import (
     AssignForm,
     DeclareForm,
@@ -24,9 +24,11 @@ from app.incidents.forms import (
     ResolveForm,
     SeenForm,
     SeverityForm,
+    StartForm,
 )
 from app.incidents.queries import Filter
 from app.incidents.rules import NEXT_STATES, State
+from app.incidents.tables import Incident
 from app.integrations.pagerduty import outbox
 from app.people.access import current_actor, current_person, person_if_any, requires
 from app.people.rules import Role
@@ -38,12 +40,17 @@ from app.registry.sections import (
     add_model_column,
     add_model_section,
 )
+from app.runbooks.front_matter import facts
 from app.runbooks.rules import failure_mode_title
+from app.runbooks.runs import queries as runs
+from app.runbooks.runs import views as run_views
+from app.runbooks.runs.showing import tone_of
 from app.web.parts import go, is_htmx, live, page
 from app.web.toast import toast
 
 bp = Blueprint("incidents", __name__, template_folder="templates")
 
+WAITED_FOR = (State.TRIGGERED, State.ACKNOWLEDGED)  # while it is in one, escalating may be due
 STATES = ("open", "mine", "triage", "resolved", "all")
 
 
@@ -141,7 +148,7 @@ def _detail(incident_id: int, **changed: Any) -> dict[str, Any]:
         "note_form": NoteForm(formdata=None, key=secrets.token_hex(16)),
         "note_html": render_note,
         "runbook": queries.runbook_of(incident.runbook_version),
-    }
+    } | _followed(incident)
     if context["may_respond"]:
         seen = incident.version
         context |= {
@@ -159,6 +166,28 @@ def _detail(incident_id: int, **changed: Any) -> dict[str, Any]:
             else None,
         }
     return context | changed
+
+
+def _followed(incident: Incident) -> dict[str, Any]:
+    """The run in the centre of the page; before there is one, the time to escalation alone."""
+    followed = runs.open_run_of(incident.id)
+    if followed is not None:
+        return run_views.context(
+            followed.id,
+            followed=runs.stand(followed, runs.events(followed.id)),
+            opened_at=incident.opened_at if incident.episode == 1 else followed.started_at,
+            change_url=url_for("incidents.choose_runbook", incident_id=incident.id),
+        )
+    at = now()
+    version = incident.runbook_version
+    after = facts(version.front_matter).escalate_after if version else None
+    deadline = incident.opened_at + after if after and incident.state in WAITED_FOR else None
+    return {
+        "run": None,
+        "at": at,
+        "escalate_at": deadline,
+        "escalate_tone": tone_of(deadline, at=at),
+    }
 
 
 def _may_respond() -> bool:
@@ -268,10 +297,43 @@ def escalate(incident_id: int) -> ResponseReturnValue:
 
     def act() -> str:
         note = (form.note.data or "").strip()
-        service.escalate(incident_id, form.team.data, note=note, **_told(form))
+        incident = service.escalate(incident_id, form.team.data, note=note, **_told(form))
+        to = dict(form.team_names)[form.team.data]
+        following.note_escalation(incident.id, to, by=current_actor(), at=now())
         return "The page is on its way."
 
     return _answer(incident_id, "escalate_form", form, act)
+
+
+@bp.get("/incidents/<int:incident_id>/runbooks")
+@requires(Role.VIEWER)
+def choose_runbook(incident_id: int) -> ResponseReturnValue:
+    """The runbooks that could be followed, those that its alerts signal first."""
+    incident = queries.incident(incident_id)
+    return page(
+        "incidents/runbooks.html",
+        incident=incident,
+        found=following.fitting(incident, at=now()),
+        followed=runs.open_run_of(incident_id),
+        may_respond=_may_respond(),
+    )
+
+
+@bp.post("/incidents/<int:incident_id>/runs")
+@requires(Role.RESPONDER)
+def start_run(incident_id: int) -> ResponseReturnValue:
+    form = StartForm()
+    if not form.validate():
+        raise RefusedError("Say which runbook to follow.")
+    run, replaced = following.start(
+        incident_id, form.version_id.data or 0, by=current_actor(), at=now()
+    )
+    toast(
+        f"The run of {replaced.title} is left as it is; you follow {run.runbook_version.title}."
+        if replaced
+        else "The run has begun."
+    )
+    return go(url_for("incidents.detail", incident_id=incident_id, _anchor="s1"))
 
 
 @bp.post("/incidents/<int:incident_id>/model")
@@ -363,6 +425,8 @@ def _said(macro: str, rows: Sequence[Any]) -> Markup:
 def register(app: Flask) -> None:
     """Tell the pages of lower features what this one knows."""
     app.extensions["alert_owners"] = queries.alert_owners
+    app.extensions["alertnames_seen"] = queries.alertnames_seen
+    app.extensions["opened_at_of_run"] = queries.opened_at_of_run
     add_model_section(app, ModelSection("Incidents", "incidents.of_model"))
     add_model_banner(app, open_of_model)
     add_model_column(app, ModelColumn("Open incidents", open_by_model))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import url_for
+from markupsafe import Markup
 from sqlalchemy import ColumnElement, and_, case, or_, select
 
 from app.core.db import db
@@ -14,7 +15,7 @@ from app.people.access import may_open
 from app.people.rules import Role
 from app.people.tables import User
 from app.registry.tables import MlModel, Team
-from app.runbooks.tables import Runbook, RunbookVersion
+from app.runbooks import search as runbooks
 from app.web.navigation import MENU, url_if_there
 
 MOST = 8  # of each kind
@@ -27,6 +28,7 @@ class Hit:
     label: str
     url: str
     meta: str = ""  # what tells it from others like it
+    snippet: Markup | None = None  # where in its text the words stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,22 +146,16 @@ def _models(words: list[str]) -> list[Hit]:
 
 
 def _runbooks(words: list[str]) -> list[Hit]:
-    rows = db.session.execute(
-        select(Runbook.slug, Runbook.title, Runbook.retired_at, RunbookVersion.number)
-        .outerjoin(RunbookVersion, RunbookVersion.id == Runbook.published_id)
-        .where(_holds_all(words, Runbook.title, Runbook.slug))
-        .order_by(Runbook.retired_at.is_not(None), *_best_first(Runbook.title, words), Runbook.slug)
-        .limit(MOST)
-    )
     return [
         Hit(
             "runbook",
-            row.title,
+            found.title,
             url,
-            "retired" if row.retired_at else f"v{row.number}" if row.number else "not published",
+            "retired" if found.retired else f"v{found.number}" if found.number else "not published",
+            found.snippet,
         )
-        for row in rows
-        if (url := url_if_there("runbooks.detail", slug=row.slug))
+        for found in runbooks.find(" ".join(words), MOST)
+        if (url := url_if_there("runbooks.detail", slug=found.slug))
     ]
 
 

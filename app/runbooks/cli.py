@@ -1,37 +1,94 @@
-"""`baton runbooks`: import a folder, list what there is."""
+"""`baton runbooks`: bring a folder in, write one out, compare the two, list what there is."""
 
 from pathlib import Path
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
-from app.config import settings
 from app.core.clock import now
 from app.core.errors import BatonError
 from app.people.rules import COMMAND_LINE
-from app.runbooks import queries, service
+from app.runbooks import exporting, queries, syncing
+from app.runbooks.lint.cli import command as lint
 from app.runbooks.queries import RunbookFilter, RunbookLine
+from app.runbooks.syncing import State, StatusLine
 
-runbooks = AppGroup("runbooks", help="Runbooks: import a folder, list them.")
+runbooks = AppGroup("runbooks", help="Runbooks: import, export, compare, check and list them.")
+runbooks.add_command(lint)
 commands: tuple[click.Command, ...] = (runbooks,)
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+STATES = {
+    State.IN_SYNC: "in sync",
+    State.CHANGED_HERE: "changed here",
+    State.CHANGED_IN_FOLDER: "changed in the folder",
+    State.CHANGED_IN_BOTH: "changed in both",
+    State.NEW: "not imported yet",
+    State.ONLY_HERE: "only here",
+    State.MISSING: "missing in the folder",
+}
 
 
 @runbooks.command("import")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=FOLDER)
 def import_folder(folder: Path | None) -> None:
-    """Read all Markdown files below FOLDER; what is new or changed becomes a published version.
+    """Bring in what is new or changed in FOLDER; without it, the folder of BATON_RUNBOOKS.
 
-    Without FOLDER, the folder of BATON_RUNBOOKS. A file that can't be read is listed and does not
-    stop the rest.
+    What only the folder changed is published. What was edited in Baton as well stays, with a
+    draft that holds both. A runbook whose file is gone is retired. A file that can't be read is
+    listed and does not stop the rest.
     """
-    chosen = folder or Path(current_app.root_path).parent / settings().runbooks
+    chosen = folder or syncing.home()
+    name = syncing.name_of(chosen)
     try:
-        report = service.import_folder(chosen, by=COMMAND_LINE, at=now())
+        report = syncing.import_folder(chosen, by=COMMAND_LINE, at=now(), name=name)
     except BatonError as error:
         raise click.ClickException(error.sentence) from error
     for line in report.lines():
         click.echo(line)
+
+
+@runbooks.command("export")
+@click.argument("folder", type=FOLDER)
+@click.option("--force", is_flag=True, help="Also over files that were changed in FOLDER.")
+@click.pass_context
+def export_folder(context: click.Context, folder: Path, force: bool) -> None:
+    """Write every published version to its file below FOLDER.
+
+    A file that somebody changed there since it was last imported or exported is left alone, and
+    the exit code is 1.
+    """
+    name = syncing.name_of(folder)
+    try:
+        report = exporting.export_folder(folder, name=name, force=force, by=COMMAND_LINE, at=now())
+    except BatonError as error:
+        raise click.ClickException(error.sentence) from error
+    for line in report.lines():
+        click.echo(line)
+    if report.refused:
+        context.exit(1)
+
+
+@runbooks.command("status")
+@click.argument("folder", required=False, type=FOLDER)
+@click.pass_context
+def status(context: click.Context, folder: Path | None) -> None:
+    """Say for each runbook whether FOLDER and Baton agree; the exit code is 1 if one does not."""
+    chosen = folder or syncing.home()
+    try:
+        found = syncing.status(chosen, name=syncing.name_of(chosen))
+    except BatonError as error:
+        raise click.ClickException(error.sentence) from error
+    for line in found.lines:
+        click.echo(f"{line.slug:<32}  {_state(line):<24}  {line.path or ''}".rstrip())
+    for failure in found.failed:
+        click.echo(f"{failure.path} can't be read: {failure.why}")
+    if not found.is_in_sync:
+        context.exit(1)
+
+
+def _state(line: StatusLine) -> str:
+    return STATES[line.state] + (", a draft holds both" if line.is_waiting else "")
 
 
 @runbooks.command("list")

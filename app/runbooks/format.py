@@ -10,7 +10,7 @@ or made to be slow (`RefusedError`, from the Markdown parser).
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from textwrap import shorten
 from typing import Any
@@ -18,18 +18,32 @@ from typing import Any
 from markdown_it.token import Token
 
 from app.core import markdown
+from app.runbooks.dialects import GFM, dialect_of
 from app.runbooks.front_matter import Facts, facts, split
 from app.runbooks.rules import StepKind, kebab
 
 BOM = b"\xef\xbb\xbf"
 MAX_TITLE = 120
 
-STEP_COMMENT = re.compile(r"<!--\s*step(?=\s|-->)(.*?)-->", re.DOTALL)
+# What these two may skip is limited, so that many that never end are not each read to the end.
+STEP_COMMENT = re.compile(r"<!--\s*step(?=\s|-->)(.{0,1000}?)-->", re.DOTALL)
 ATTRIBUTE = re.compile(r"([A-Za-z_][\w-]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"']+)))?")
-GO_LINK = re.compile(r"\[go:\s*([^\]]*?)\s*\]\(\s*<?([^)>\s]+)>?\s*\)", re.IGNORECASE)
+GO_LINK = re.compile(
+    r"\[go:\s{0,9}([^\[\]]*?)\s{0,9}\]\(\s{0,9}<?([^)>\[\s]+)>?\s{0,9}\)", re.IGNORECASE
+)
 MARKER = re.compile(r"(\s*)(?:[-*+]|\d{1,9}[.)])(?:[ \t]{1,4}(?=\S)|[ \t]|$)")
 TASK = re.compile(r"\[[ xX]\][ \t]+")
 RISKS = ("none", "low", "high")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Lines of a file, counted from 1; `end` is the first line after them."""
+
+    start: int = 0
+    words_end: int = 0  # the first line after the heading, or after the first words of an item
+    end: int = 0
+    is_item: bool = False  # of a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +57,7 @@ class Step:
     risk: str | None
     minutes: int | None
     attributes: dict[str, str]
+    place: Place = field(default=Place(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +65,7 @@ class Section:
     title: str
     role: str  # one of ROLES, or "" for a heading that we don't know
     flow: tuple[str | Step, ...]  # in the order of the file: Markdown, and steps
+    line: int = field(default=0, compare=False)  # of its heading in the file, from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +79,7 @@ class Document:
     sections: tuple[Section, ...]
     references: Mapping[str, Any]  # link definitions, for the parts that are rendered one by one
     remarks: tuple[str, ...]  # sentences: what could not be read
+    dialect: str = GFM  # how its texts are rendered; steps are found the same way in both
 
     @property
     def steps(self) -> list[Step]:
@@ -140,25 +157,49 @@ def text_of(source: bytes) -> tuple[str, tuple[str, ...]]:
     return text, remarks
 
 
-def read(source: bytes, path: str = "runbook.md") -> Document:
-    """A file as sections and steps. `path` gives the title of one that has none."""
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A file as the parsers leave it, for whoever needs its lines."""
+
+    text: str
+    front_matter: dict[str, Any]
+    body: str
+    above: int  # lines of front matter: line 0 of a token is line `above + 1` of the file
+    tokens: Sequence[Token]
+    references: Mapping[str, Any]
+    remarks: tuple[str, ...]
+
+
+def parse(source: bytes) -> Parsed:
+    """The text, the front matter and the Markdown tokens of a file."""
     text, remarks = text_of(source)
     front_matter, body, above, more = split(text)
-    said = facts(front_matter)
     tokens, references = markdown.parse(body)
-    blocks = _blocks(tokens)
+    return Parsed(text, front_matter, body, above, tokens, references, remarks + more)
+
+
+def read(source: bytes, path: str = "runbook.md") -> Document:
+    """A file as sections and steps. `path` gives the title of one that has none."""
+    return document(parse(source), path)
+
+
+def document(parsed: Parsed, path: str = "runbook.md") -> Document:
+    """The same for a file that is parsed already."""
+    said = facts(parsed.front_matter)
+    blocks = _blocks(parsed.tokens)
     heading = next((b for b in blocks if b.kind == "heading" and b.level == 1), None)
     title = said.title or (markdown.plain(heading.words) if heading else "") or title_from(path)
-    steps = _Steps(above, [*remarks, *more, *said.remarks])
-    intro, sections = _sections(_cuts(blocks, heading), body.split("\n"), steps)
+    steps = _Steps(parsed.above, [*parsed.remarks, *said.remarks])
+    intro, sections = _sections(_cuts(blocks, heading), parsed.body.split("\n"), steps)
     return Document(
-        front_matter=front_matter,
+        front_matter=parsed.front_matter,
         facts=said,
         title=title[:300],
         intro=intro,
         sections=sections,
-        references=references,
+        references=parsed.references,
         remarks=tuple(steps.remarks),
+        dialect=dialect_of(parsed.front_matter, parsed.body),
     )
 
 
@@ -237,14 +278,17 @@ def _items(tokens: Sequence[Token], at: int) -> Iterable[_Item]:
         if token.level == 0:
             return
         if token.type == "list_item_open" and token.level == 1 and token.map:
-            first = tokens[index + 2] if tokens[index + 1].type == "paragraph_open" else None
-            yield _Item(
-                start=token.map[0],
-                words=STEP_COMMENT.sub("", first.content).strip() if first else "",
-                words_end=first.map[1] if first and first.map else token.map[0],
-                task="checked" in token.meta,
-                comment=_comment_in(first) if first else None,
-            )
+            yield _item(token.map[0], "checked" in token.meta, *tokens[index + 1 : index + 3])
+
+
+def _item(start: int, task: bool, opening: Token, inline: Token | None = None) -> _Item:
+    if opening.type == "paragraph_open" and inline is not None:
+        end = opening.map[1] if opening.map else start
+        words = STEP_COMMENT.sub("", inline.content).strip()
+        return _Item(start, words, end, task, _comment_in(inline))
+    if opening.type == "html_block" and (found := STEP_COMMENT.match(opening.content.lstrip())):
+        return _Item(start, "", opening.map[1] if opening.map else start, task, found[1])
+    return _Item(start, "", start, task, None)
 
 
 def _comment_in(inline: Token) -> str | None:
@@ -350,19 +394,21 @@ def _sections(
 ) -> tuple[str, tuple[Section, ...]]:
     """The text above the first section, and the sections."""
     names: list[str] = [""]
+    begins: list[int] = [steps.above + 1]
     flows: list[list[str | Step]] = [[]]
     for index, cut in enumerate(cuts):
         end = cuts[index + 1].begin if index + 1 < len(cuts) else len(lines)
         if cut.section is not None:
             names.append(cut.section)
+            begins.append(steps.above + cut.begin + 1)
             flows.append([])
         if cut.title is not None:
             flows[-1].append(steps.read(cut, lines[cut.begin : end], names[-1] or "Steps"))
         elif text := "\n".join(lines[cut.body : end]).strip("\n"):
             flows[-1].append(text)
     sections = [
-        Section(name, role_of(name).name, tuple(flow))
-        for name, flow in zip(names, flows, strict=True)
+        Section(name, role_of(name).name, tuple(flow), line)
+        for name, flow, line in zip(names, flows, begins, strict=True)
     ]
     if any(isinstance(part, Step) for part in sections[0].flow):
         return "", (replace(sections[0], title="Steps", role=STEPS.name), *sections[1:])
@@ -376,9 +422,11 @@ class _Steps:
         self.above = above  # lines of front matter, so that remarks name lines of the file
         self.remarks = remarks
         self.ids: set[str] = set()
+        self.copies: dict[str, int] = {}  # of an id that was wanted more than once
 
     def read(self, cut: _Cut, lines: Sequence[str], section: str) -> Step:
-        where = f"Line {self.above + cut.begin + 1}"
+        line = self.above + cut.begin + 1
+        where = f"Line {line}"
         attributes = attributes_of(cut.comment)
         title_source = (cut.title or "").rstrip().removesuffix(":")
         title, complete = _title(title_source)
@@ -397,14 +445,18 @@ class _Steps:
             risk=self._risk(attributes.get("risk"), where),
             minutes=self._minutes(attributes.get("minutes"), where),
             attributes=attributes,
+            place=Place(
+                line, line + cut.body - cut.begin, line + len(lines), is_item=cut.from_item
+            ),
         )
 
     def _id(self, said: str, title: str, where: str) -> str:
         wanted = kebab(said or title)[:72].strip("-") or f"step-{len(self.ids) + 1}"
-        found, copies = wanted, 1
+        found, copies = wanted, self.copies.get(wanted, 1)
         while found in self.ids:
             copies += 1
             found = f"{wanted}-{copies}"
+        self.copies[wanted] = copies
         self.ids.add(found)
         if said and found != said:
             why = "is taken" if found != wanted else "has characters other than a-z, 0-9 and -"

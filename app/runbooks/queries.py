@@ -1,22 +1,25 @@
 """Reads, shaped for pages, for the API and for matching alerts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from markupsafe import Markup
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import aliased, contains_eager, defer, selectinload
 
 from app.core.db import db
 from app.core.errors import NotFoundError
+from app.runbooks import search
 from app.runbooks.front_matter import facts
-from app.runbooks.rules import SLUG, Published, Status, failure_mode_key, kebab, squeezed
+from app.runbooks.rules import SLUG, Published, Status, kebab, squeezed
 from app.runbooks.tables import Runbook, RunbookSignal, RunbookStep, RunbookVersion, VersionEvent
-from app.web.pagination import SIZE, Page, decode_cursor, page_of
+from app.web.pagination import SIZE, Page, decode_cursor, encode_cursor, page_of
 
 NO_RUNBOOK = "There is no runbook of that name."
 NO_VERSION = "This runbook has no such version."
+MOST_FOUND = 1_000  # further than anybody reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class RunbookLine:
     steps: int  # of the published version, else of the newest
     changed_at: datetime
     changed_by: str
+    id: int
+    snippet: Markup | None = None  # where the words stand that were looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,49 @@ class VersionLine:
 def runbook_list(
     wanted: RunbookFilter, *, after: str | None = None, size: int = SIZE
 ) -> Page[RunbookLine]:
-    """One page of runbooks by title. `after` is the cursor of the page before."""
-    newest, title = aliased(RunbookVersion), func.lower(Runbook.title)
+    """One page of runbooks: by title, or the likeliest first when words are looked for.
+
+    `after` is the cursor of the page before.
+    """
+    if wanted.text:
+        return _found_lines(wanted, after, size)
+    title = func.lower(Runbook.title)
+    found = _lines().where(*_matching(wanted))
+    if after:
+        (slug,) = decode_cursor(after, str)
+        last = select(title).where(Runbook.slug == slug).scalar_subquery()
+        found = found.where(tuple_(title, Runbook.slug) > tuple_(last, slug))
+    rows = db.session.execute(found.order_by(title, Runbook.slug).limit(size + 1))
+    return page_of([RunbookLine(*row) for row in rows], size, key=lambda line: (line.slug,))
+
+
+def _found_lines(wanted: RunbookFilter, after: str | None, size: int) -> Page[RunbookLine]:
+    # By likelihood no row has a key to go on from, so a page begins at a number.
+    (start,) = decode_cursor(after, int) if after else (0,)
+    start = min(max(start, 0), MOST_FOUND)
+    hits = search.find(wanted.text, size + 1, offset=start, among=_matching(wanted))
+    more = len(hits) > size and start + size < MOST_FOUND
+    found = _lines().where(Runbook.id.in_([hit.runbook_id for hit in hits[:size]]))
+    lines = {line.id: line for row in db.session.execute(found) for line in [RunbookLine(*row)]}
+    return Page(
+        [
+            replace(lines[hit.runbook_id], snippet=hit.snippet)
+            for hit in hits[:size]
+            if hit.runbook_id in lines
+        ],
+        encode_cursor(start + size) if more else None,
+    )
+
+
+def _lines() -> Select[Any]:
+    """The columns of `RunbookLine`."""
+    newest = aliased(RunbookVersion)
     steps = (
         select(func.count())
         .where(RunbookStep.version_id == func.coalesce(Runbook.published_id, newest.id))
         .scalar_subquery()
     )
-    found = (
+    return (
         select(
             Runbook.slug,
             Runbook.title,
@@ -75,47 +115,29 @@ def runbook_list(
             steps,
             newest.created_at,
             newest.author,
+            Runbook.id,
         )
         .select_from(Runbook)
         .join(newest, and_(newest.runbook_id == Runbook.id, _is_newest(newest)))
         .outerjoin(RunbookVersion, RunbookVersion.id == Runbook.published_id)
-        .where(*_matching(wanted))
     )
-    if after:
-        (slug,) = decode_cursor(after, str)
-        last = select(title).where(Runbook.slug == slug).scalar_subquery()
-        found = found.where(tuple_(title, Runbook.slug) > tuple_(last, slug))
-    rows = db.session.execute(found.order_by(title, Runbook.slug).limit(size + 1))
-    return page_of([RunbookLine(*row) for row in rows], size, key=lambda line: (line.slug,))
 
 
 def runbook_count(wanted: RunbookFilter) -> int:
+    if wanted.text:
+        return search.count(wanted.text, among=_matching(wanted))
     found = select(func.count()).select_from(Runbook).where(*_matching(wanted))
     return db.session.scalar(found) or 0
 
 
 def _matching(wanted: RunbookFilter) -> list[ColumnElement[bool]]:
+    """All but the words."""
     found: list[ColumnElement[bool]] = [Runbook.retired_at.is_(None)]
-    found += [_says(word) for word in wanted.text.split()]
     if wanted.failure_mode:
         found.append(Runbook.failure_mode == wanted.failure_mode)
     if wanted.owner:
         found.append(Runbook.owner == wanted.owner)
     return found
-
-
-def _says(word: str) -> ColumnElement[bool]:
-    """Runbooks in whose facts a word stands, or part of the name of an alert of theirs."""
-    by_alert = select(RunbookSignal.version_id).where(
-        RunbookSignal.alertname.contains(word.lower(), autoescape=True)
-    )
-    return or_(
-        Runbook.title.icontains(word, autoescape=True),
-        Runbook.slug.icontains(word, autoescape=True),
-        Runbook.failure_mode.icontains(failure_mode_key(word) or word, autoescape=True),
-        Runbook.owner.icontains(word, autoescape=True),
-        Runbook.published_id.in_(by_alert),
-    )
 
 
 def _is_newest(version: type[RunbookVersion]) -> ColumnElement[bool]:

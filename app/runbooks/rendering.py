@@ -3,25 +3,31 @@
 Text and pictures pass the policy of `core.markdown`. Commands, expectations and the options of a
 decision are kept apart from the prose, so that the page, and later a run, can put buttons beside
 them. Variables stay as they are written: values are filled in later, as text, never as Markdown
-or HTML, because alert labels come from strangers.
+or HTML, because alert labels come from strangers (`filling.py`).
+
+Pictures and files that stand beside the runbook are led to `FILES`, until it is known which
+version this is: `placed` puts its address there.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Collection, Iterable, Sequence
+from html import escape, unescape
 from typing import Any
 from unicodedata import normalize
 
 from markdown_it.token import Token
 
 from app.core import markdown
-from app.core.markdown import Policy
+from app.core.markdown import Policy, Stopwatch
+from app.runbooks import dialects
+from app.runbooks.files import address_of, path_of, picture_type
 from app.runbooks.format import ATTRIBUTE, GO_LINK, Document, Section, Step
+from app.runbooks.quoting import SHELLS, VARIABLE
 from app.runbooks.rules import kebab
 
-RENDERER = "gfm-1"  # raise it when the same source gives other HTML
+RENDERER = "2"  # raise it when the same source gives other HTML
+FILES = "/runbooks/-/files/"
 
-VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")
 TAG_OR_VARIABLE = re.compile(r"<[^<>]*>|" + VARIABLE.pattern)
 EXPECT = re.compile(r"\s*\*\*Expect(?:ed)?(?: result)?:?\*\*:?\s*", re.IGNORECASE)
 NOT_WHEN = re.compile(
@@ -30,8 +36,10 @@ NOT_WHEN = re.compile(
 )
 ARROW = re.compile(r"\s*(?:→|->|=>|⇒|:|–|-)?\s*$")
 PROMPT = re.compile(r"^\s*[$#%>] (?=\S)|^\s*[\w.@:~/-]*[$#] (?=\S)")
+# A command inside of prose, as clean HTML has it: in a list, in a quote, or in a tab.
+CODE = re.compile(r'<pre tabindex="0"><code(?: class="language-([^"<>]*)")?>([^<]*)</code></pre>')
+FENCE_INFO = re.compile(r"\s*(?:\{\s*\.)?([^\s{}]*)\s*(?:\{?(.*?)\}?)\s*")
 OTHER_RUNBOOK = re.compile(r"(?:\.{0,2}/)*(?:[\w.-]+/)*([\w.-]+)\.md(?:#[\w-]*)?")
-SHELLS = frozenset({"bash", "sh", "shell", "zsh", "console", "shell-session", "shellsession"})
 LANGUAGES = {
     "promql": "PromQL", "sql": "SQL", "json": "JSON", "yaml": "YAML", "yml": "YAML",
     "python": "Python", "py": "Python", "http": "HTTP", "text": "Text", "txt": "Text",
@@ -48,9 +56,14 @@ FACT_LABELS = {
 LONGEST_FACT = 900  # characters of Markdown
 
 
-def render_document(document: Document) -> dict[str, Any]:
-    """All parts: `intro`, `facts`, `sections` (in order, naming steps by id) and `steps`."""
-    page = _Page(document)
+def render_document(document: Document, *, files: Collection[str] = ()) -> dict[str, Any]:
+    """All parts: `intro`, `facts`, `sections` (in order, naming steps by id) and `steps`.
+
+    `files` are the paths beside the runbook that are kept with its version (`assets.py`). Prose
+    with commands in it has `parts` too: pieces of its `html`, and the commands between them.
+    Raises `RefusedError` when all of it together takes too long.
+    """
+    page = _Page(document, files)
     facts, sections = page.facts(), page.sections()
     return {
         "intro": page.prose(document.intro),
@@ -58,6 +71,18 @@ def render_document(document: Document) -> dict[str, Any]:
         "sections": sections,
         "steps": {step.id: page.step(step) for step in document.steps},
     }
+
+
+def placed(parts: Any, slug: str, number: int) -> Any:
+    """The same parts, with the address of a version's own files in them."""
+    match parts:
+        case str():
+            return parts.replace(FILES, f"/runbooks/{slug}/v{number}/files/")
+        case list():
+            return [placed(part, slug, number) for part in parts]
+        case dict():
+            return {name: placed(part, slug, number) for name, part in parts.items()}
+    return parts
 
 
 def with_variables(html: str) -> str:
@@ -73,7 +98,7 @@ def with_variables(html: str) -> str:
 def to_copy(code: str, language: str) -> str:
     """What the copy button gives: no prompts, and of a recorded session the commands only."""
     lines = code.rstrip("\n").split("\n")
-    if language not in SHELLS and language:
+    if language not in SHELLS:
         return "\n".join(lines)
     if not any(PROMPT.match(line) and not line.lstrip().startswith("# ") for line in lines):
         return "\n".join(lines)
@@ -91,26 +116,41 @@ def to_copy(code: str, language: str) -> str:
 
 
 class _Page:
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, files: Collection[str]) -> None:
         self.document = document
+        self.files = files
         self.numbers = {step.id: number for number, step in enumerate(document.steps, start=1)}
-        self.policy = Policy(link=self._link, top=4)
+        self.minutes = {step.id: step.minutes for step in document.steps}
         self.anchors: set[str] = set()
         self.in_facts = {id(section) for section in document.sections if _is_fact(section)}
+        self.stopwatch = Stopwatch()
+        self.renderer = dialects.renderer(
+            document.dialect,
+            Policy(link=self._link, images=FILES, picture=self._picture, top=4),
+            references=document.references,
+            anchors=self.anchors,
+            stopwatch=self.stopwatch,
+        )
 
     def prose(self, text: str) -> str:
-        return with_variables(
-            markdown.render(
-                text, self.policy, references=self.document.references, anchors=self.anchors
-            )
-            if text.strip()
-            else ""
-        )
+        return with_variables(self.renderer.block(text)) if text.strip() else ""
+
+    def prose_with_commands(self, text: str) -> dict[str, Any]:
+        """Prose as a block: its HTML, and in `parts` the same cut at its commands."""
+        html = self.renderer.block(text) if text.strip() else ""
+        parts: list[str | dict[str, Any]] = []
+        end = 0
+        for code in CODE.finditer(html):
+            parts.append(with_variables(html[end : code.start()]))
+            parts.append(_command(unescape(code[2]), code[1] or ""))
+            end = code.end()
+        block: dict[str, Any] = {"html": with_variables(html)}
+        if parts:
+            block["parts"] = [*parts, with_variables(html[end:])]
+        return block
 
     def line(self, text: str) -> str:
-        return with_variables(
-            markdown.render_inline(text, self.policy, references=self.document.references)
-        )
+        return with_variables(self.renderer.line(text))
 
     def facts(self) -> list[dict[str, str]]:
         found: list[dict[str, str]] = []
@@ -132,7 +172,7 @@ class _Page:
                 "anchor": self._anchor(section.title),
                 "role": section.role,
                 "flow": [
-                    {"step": part.id} if isinstance(part, Step) else {"html": self.prose(part)}
+                    {"step": part.id} if isinstance(part, Step) else self.prose_with_commands(part)
                     for part in section.flow
                 ],
             }
@@ -160,11 +200,13 @@ class _Page:
         """Another step of this runbook, by id."""
         if step_id not in self.numbers:
             return None
-        step = next(step for step in self.document.steps if step.id == step_id)
-        return {"step": step_id, "number": self.numbers[step_id], "minutes": step.minutes}
+        number, minutes = self.numbers[step_id], self.minutes[step_id]
+        return {"step": step_id, "number": number, "minutes": minutes}
 
     def _blocks(self, body: str) -> Iterable[dict[str, Any]]:
-        tokens, _ = markdown.parse(body)
+        if self.document.dialect == dialects.MKDOCS:
+            body = _without_indent_of_item(body)
+        tokens, _ = markdown.parse(body, stopwatch=self.stopwatch)
         lines = body.split("\n")
         waiting: list[str] = []  # lines of prose
         at = 0
@@ -177,13 +219,14 @@ class _Page:
                 continue
             waiting += lines[at:start]
             prose, block = own
-            waiting += prose
-            if html := self.prose("\n".join(waiting)):
-                yield {"kind": "prose", "html": html}
+            yield from self._prose([*waiting, *prose])
             waiting, at = [], end
             yield block
-        if html := self.prose("\n".join([*waiting, *lines[at:]])):
-            yield {"kind": "prose", "html": html}
+        yield from self._prose([*waiting, *lines[at:]])
+
+    def _prose(self, lines: Sequence[str]) -> Iterable[dict[str, Any]]:
+        if (block := self.prose_with_commands("\n".join(lines)))["html"]:
+            yield {"kind": "prose"} | block
 
     def _own_block(
         self, tokens: Sequence[Token], index: int, lines: Sequence[str]
@@ -192,7 +235,7 @@ class _Page:
         token = tokens[index]
         match token.type:
             case "fence":
-                return (), self._command(token)
+                return (), _fence(token)
             case "paragraph_open":
                 for number, line in enumerate(lines):
                     if found := EXPECT.match(line):
@@ -203,24 +246,6 @@ class _Page:
                 if items and all(GO_LINK.search(item) for item in items):
                     return (), {"kind": "options", "options": [self._option(i) for i in items]}
         return None
-
-    def _command(self, fence: Token) -> dict[str, Any]:
-        found = re.match(r"([^\s{]*)\s*(?:\{(.*)\})?", fence.info)
-        language = found[1].lower() if found else ""
-        said = ATTRIBUTE.findall(found[2] or "") if found else []
-        attributes = {name: double or single or bare for name, double, single, bare in said}
-        if language in SHELLS or not language:
-            label = "Your terminal" if language else "Text"
-        else:
-            label = LANGUAGES.get(language, language)
-        return {
-            "kind": "command",
-            "name": attributes.get("name", ""),
-            "language": language,
-            "label": label,
-            "html": with_variables(escape(fence.content.rstrip("\n"), quote=False)),
-            "copied": to_copy(fence.content, language),
-        }
 
     def _option(self, item: str) -> dict[str, Any]:
         found = GO_LINK.search(item)
@@ -236,12 +261,21 @@ class _Page:
         return option
 
     def _link(self, href: str) -> str | None:
-        """Steps, headings and other runbooks of ours; other relative links lead nowhere."""
+        """Steps, headings, files kept with this version and other runbooks of ours. Other
+        relative links lead nowhere."""
         if href.startswith("#") and href[1:] in self.numbers:
             return f"#s-{href[1:]}"
+        if (path := path_of(href)) in self.files and path is not None:
+            return FILES + address_of(path)
         if found := OTHER_RUNBOOK.fullmatch(href):
             return f"/runbooks/{kebab(found[1])}"
         return markdown.own_link(href)
+
+    def _picture(self, source: str) -> str | None:
+        path = path_of(source)
+        if path is None or path not in self.files or not picture_type(path):
+            return None
+        return FILES + address_of(path)
 
     def _anchor(self, title: str) -> str:
         wanted = f"rb-{markdown.anchor(normalize('NFKC', title))}"
@@ -251,6 +285,40 @@ class _Page:
             found = f"{wanted}-{copies}"
         self.anchors.add(found)
         return found
+
+
+def _fence(fence: Token) -> dict[str, Any]:
+    """A fence as a command. What stands behind its language is written in several ways."""
+    found = FENCE_INFO.fullmatch(fence.info)
+    language, rest = (found[1], found[2]) if found else ("", "")
+    if "=" in language:
+        language, rest = "", fence.info
+    said = ATTRIBUTE.findall(rest)
+    attributes = {name: double or single or bare for name, double, single, bare in said}
+    return _command(fence.content, language.lower(), attributes.get("name", ""))
+
+
+def _command(code: str, language: str, name: str = "") -> dict[str, Any]:
+    if language in SHELLS:
+        label = "Your terminal" if language else "Text"
+    else:
+        label = LANGUAGES.get(language, language)
+    return {
+        "kind": "command",
+        "name": name,
+        "language": language,
+        "label": label,
+        "html": with_variables(escape(code.rstrip("\n"), quote=False)),
+        "copied": to_copy(code, language),
+    }
+
+
+def _without_indent_of_item(body: str) -> str:
+    """The text of a list item, for Python-Markdown. It wants four blanks before what belongs to
+    one, of which the width of the marker is gone; what is left would make code of a paragraph."""
+    widths = [len(line) - len(line.lstrip(" ")) for line in body.split("\n") if line.strip()]
+    left = min(widths if widths[:1] > [0] else widths[1:], default=0)
+    return re.sub(rf"^ {{{left}}}", "", body, flags=re.MULTILINE) if 0 < left < 4 else body
 
 
 def _is_fact(section: Section) -> bool:

@@ -16,6 +16,13 @@ class Status(StrEnum):
     RETIRED = "retired"
 
 
+class Verdict(StrEnum):
+    """What a reviewer says of a version."""
+
+    APPROVED = "approved"
+    CHANGES = "changes"  # wants some first
+
+
 class StepKind(StrEnum):
     CHECK = "check"
     DECISION = "decision"
@@ -49,6 +56,9 @@ FAILURE_MODES: dict[str, str] = {
     "unsafe_or_ineligible_output": "Unsafe or ineligible output",
 }
 
+
+# Addresses of pages below /runbooks, which no runbook can have.
+RESERVED = frozenset({"new", "reviews", "coverage", "sync", "search", "drills", "runs"})
 
 # In `escalate_to`: the team that owns the model of the incident, whichever that is.
 MODEL_OWNER = "model-owner"
@@ -97,6 +107,77 @@ def severity_number(said: str) -> int | None:
     """1 (the worst) to 4, from sev1, SEV-2 or a bare number."""
     found = re.fullmatch(r"(?:sev[- ]?)?([1-4])", said.strip().lower())
     return int(found[1]) if found else None
+
+
+# Where a version may go, and who may publish it
+
+
+NEXT: dict[Status, tuple[Status, ...]] = {
+    Status.DRAFT: (Status.IN_REVIEW, Status.PUBLISHED, Status.RETIRED),
+    Status.IN_REVIEW: (Status.DRAFT, Status.PUBLISHED, Status.RETIRED),
+    Status.PUBLISHED: (Status.RETIRED,),
+    Status.RETIRED: (Status.PUBLISHED,),  # brought back
+}
+STATUS_WORDS = {
+    Status.DRAFT: "a draft",
+    Status.IN_REVIEW: "in review",
+    Status.PUBLISHED: "published",
+    Status.RETIRED: "retired",
+}
+SEVERE = 2  # a mistake in a runbook for SEV-1 or SEV-2 costs more than the wait for a reader
+
+
+def refusal_to_move(number: int, current: Status, to: Status) -> str | None:
+    """Say why version `number` may not go from `current` to `to`."""
+    if to in NEXT[current]:
+        return None
+    if to is current:
+        return f"v{number} is already {STATUS_WORDS[current]}."
+    return f"v{number} is {STATUS_WORDS[current]}, so it can't become {STATUS_WORDS[to]}."
+
+
+def worst_severity(*severities: int | None) -> int | None:
+    """Of the text before and the text after, so that no change can lower its own bar."""
+    return min((one for one in severities if one is not None), default=None)
+
+
+def why_second_person(severity: int | None, risky_change: bool) -> str | None:
+    """Why a second person reads a change before it is published; None if nobody has to."""
+    if risky_change:
+        return "it changes a risky step"
+    if severity is not None and severity <= SEVERE:
+        return f"the runbook is for SEV-{severity} incidents"
+    return None
+
+
+def refusal_to_publish(
+    *,
+    author_id: int | None,
+    actor_id: int | None,
+    severity: int | None,
+    risky_change: bool,
+    approved_by: Collection[int],
+) -> str | None:
+    """Say why this person may not publish this change now.
+
+    A second person is anybody but the author: whoever approved it, or else whoever publishes it.
+    The ids are those of people; a token or Baton itself has none, and is no second person.
+    """
+    why = why_second_person(severity, risky_change)
+    if why is None or any(one != author_id for one in approved_by):
+        return None
+    if actor_id is not None and actor_id != author_id:
+        return None
+    return f"A second person has to approve this, because {why}."
+
+
+def refusal_to_approve(*, author_id: int | None, actor_id: int | None) -> str | None:
+    """Say why this person's word on a version does not count as a second one."""
+    if actor_id is None:
+        return "Approving takes a person, and a token is none."
+    if actor_id == author_id:
+        return "You wrote this version. Somebody else has to review it."
+    return None
 
 
 # Which runbook an alert calls for

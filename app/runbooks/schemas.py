@@ -1,13 +1,15 @@
 """What the API gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flask import url_for
 from pydantic import AwareDatetime, BaseModel, Field
 
+from app.runbooks.drafts import OpenDraft
+from app.runbooks.lint.findings import Finding, Level
 from app.runbooks.queries import RunbookLine, VersionLine
-from app.runbooks.rules import Status, StepKind
+from app.runbooks.rules import Status, StepKind, Verdict
 from app.runbooks.tables import RunbookVersion
 from app.web.texts import Strict
 
@@ -164,3 +166,102 @@ class WholeRunbook(BaseModel):
             current=Version.of(version, status, source),
             versions=[VersionSummary.of(line) for line in lines],
         )
+
+
+# --- Writing
+
+
+class NewRunbook(Strict):
+    slug: str = Field(min_length=1, max_length=120, description="Its file name, for good.")
+    title: str = Field(min_length=1, max_length=120)
+    failure_mode: str = Field("", max_length=80)
+    owner: str = Field("", max_length=120, description="A team's slug.")
+    models: list[str] = Field(["*"], min_length=1, max_length=50, description="Names or patterns.")
+
+
+class DraftBody(Strict):
+    source: str
+    message: str = Field("", description="What changed, and why.")
+    version: int = Field(ge=0, lt=2**31, description="Of the draft as you saw it; 0: none yet.")
+    base: int | None = Field(
+        None, ge=1, lt=2**31, description="Number of the version it is written from."
+    )
+
+
+class SeenDraft(Strict):
+    version: int = Field(ge=1, lt=2**31, description="Of the draft as you saw it.")
+
+
+class PublishDraft(SeenDraft):
+    emergency_reason: str | None = Field(
+        None,
+        max_length=300,
+        description="Publishes at once what a second person would have to approve first. It is "
+        "flagged, and stays a task until somebody has reviewed it.",
+    )
+
+
+class PublishBody(Strict):
+    emergency_reason: str | None = Field(None, max_length=300)
+
+
+class ReviewBody(Strict):
+    verdict: Verdict
+    comment: str = ""
+
+
+class ReasonBody(Strict):
+    reason: str = Field("", max_length=300)
+
+
+class CheckFinding(BaseModel):
+    rule: str
+    level: Level
+    line: int
+    sentence: str
+
+
+class Draft(BaseModel):
+    slug: str
+    version: int = Field(description="Send it back with the next save; 0: nothing is saved yet.")
+    source: str
+    message: str
+    base: int = Field(description="Number of the version that it is written from.")
+    number: int = Field(description="That it gets when it becomes a version.")
+    behind: bool = Field(description="Another version was published since `base` was written.")
+    saved_at: AwareDatetime | None
+    saved_by: str | None
+    findings: list[CheckFinding]
+    url: str
+
+    @classmethod
+    def of(cls, opened: OpenDraft, findings: Iterable[Finding]) -> "Draft":
+        slug = opened.runbook.slug
+        return cls(
+            slug=slug,
+            version=opened.version,
+            source=opened.source,
+            message=opened.message,
+            base=opened.base.number,
+            number=opened.number,
+            behind=opened.behind,
+            saved_at=opened.saved_at,
+            saved_by=opened.saved_by,
+            findings=[CheckFinding.model_validate(one, from_attributes=True) for one in findings],
+            url=url_for("runbooks.edit", slug=slug, _external=True),
+        )
+
+
+class Review(BaseModel):
+    version: int
+    verdict: Verdict
+    comment: str
+    by: str
+    at: AwareDatetime
+    status: Status = Field(description="Of the version, now.")
+
+
+class Retired(BaseModel):
+    slug: str
+    retired_at: AwareDatetime | None
+    published: int | None

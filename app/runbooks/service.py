@@ -1,25 +1,28 @@
-"""Writes: importing a folder, starting a draft, and keeping what was rendered."""
+"""Writes: versions and where they stand, a first draft, and keeping what was rendered.
+
+Folders are brought in by `syncing`; what is edited becomes a version in `publishing`.
+"""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, defer, joinedload
+from sqlalchemy.orm import Session, contains_eager, defer
 
 from app.core.db import db, is_sqlite, unit_of_work
 from app.core.errors import ConflictError, RefusedError
 from app.people import audit
-from app.people.rules import BATON, Actor
-from app.runbooks import template
+from app.people.rules import Actor
+from app.runbooks import assets, files, search, template
+from app.runbooks.files import Beside
 from app.runbooks.format import Document, canonical_sha256, read
-from app.runbooks.importing import Failure, File, Imported, ImportReport, read_folder
-from app.runbooks.rendering import RENDERER, render_document
+from app.runbooks.rendering import RENDERER, placed, render_document
 from app.runbooks.rules import Status, kebab
 from app.runbooks.tables import (
     Runbook,
@@ -44,54 +47,16 @@ class Text:
     parts: dict[str, Any]
     origin: dict[str, Any]
     message: str
+    beside: Beside = field(default=Beside(), compare=False)  # the files that it refers to
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences: what could not be read."""
+        return self.document.remarks + self.beside.remarks
 
     @property
     def from_folder(self) -> bool:
         return bool(self.origin["kind"] == "folder")
-
-
-def import_folder(path: Path, *, at: datetime, by: Actor | None = None) -> ImportReport:
-    """Make a version of every file below a folder that is new or changed, and publish it.
-
-    A file has changed when its text is another than that of the newest version that came from
-    the folder. Over a version that was published from elsewhere it becomes a draft. Raises
-    `NotFoundError` when the folder can't be read; a file that can't be is told in the report.
-    """
-    known = _known()
-    db.session.rollback()
-    slugs_by_path = {one.path: slug for slug, one in known.items() if one.path}
-    files, failures = read_folder(path, slugs_by_path)
-    report = ImportReport(str(path), failed=failures)
-    # Reading and rendering take most of the time, so nobody waits for a lock meanwhile.
-    texts = [
-        found
-        for file in files
-        if _is_news(file, known) and (found := _read_file(file, report)) is not None
-    ]
-    if texts:
-        _write_versions(texts, report, by=by or BATON, at=at)
-    failed = {failure.path for failure in report.failed}
-    news = failed | {one.path for one in (*report.new, *report.changed)}
-    unchanged = [file for file in files if file.path not in news]
-    report.unchanged = [file.path for file in unchanged]
-    _note_moved(unchanged, known)
-    here = {file.slug for file in files}
-    report.missing = sorted(
-        slug
-        for slug, was in known.items()
-        if was.path and slug not in here and was.path not in failed
-    )
-    return report
-
-
-def _note_moved(files: Iterable[File], known: Mapping[str, "Known"]) -> None:
-    moved = [file for file in files if file.slug in known and known[file.slug].path != file.path]
-    if moved:
-        with unit_of_work() as session:
-            for file in moved:
-                session.execute(
-                    update(Runbook).where(Runbook.slug == file.slug).values(source_path=file.path)
-                )
 
 
 def start_draft(alertname: str, *, by: Actor, at: datetime) -> RunbookVersion:
@@ -103,15 +68,14 @@ def start_draft(alertname: str, *, by: Actor, at: datetime) -> RunbookVersion:
             "and _ - . : only."
         )
     source = template.for_alert(alertname, slug).encode()
-    draft = _text(slug, source, {"kind": "browser"}, f"Begun for the alert {alertname}")
+    draft = read_text(slug, source, {"kind": "browser"}, f"Begun for the alert {alertname}")
     with unit_of_work() as session:
-        _lock(session)
-        if slug in _newest(session, [slug]):
+        lock(session)
+        if newest_versions(session, [slug]):
             raise ConflictError(f"Somebody has begun {slug} meanwhile. Reload to see it.")
-        version = _add_version(session, draft, None, by=by, at=at)
-        session.flush()
-        _write_parts(session, [(draft, version)])
-        _move(session, [(draft, version, Status.DRAFT)], by=by, at=at)
+        version = write_version(session, draft, by=by, at=at)
+        move(session, [(draft, version, Status.DRAFT)], by=by, at=at)
+        search.index(session, version.runbook_id)
     return version
 
 
@@ -122,165 +86,161 @@ def rendered(version: RunbookVersion) -> dict[str, Any]:
         return kept.parts
     version_id = version.id
     slug = version.runbook.slug
-    parts = render_document(read(version.source, f"{slug}.md"))
+    paths = assets.paths_of(version_id)
+    parts = render_document(read(version.source, f"{slug}.md"), files=paths)
+    parts = placed(parts, slug, version.number) if paths else parts
     # Another request may be making the same.
     with suppress(IntegrityError), unit_of_work() as session:
         session.add(RunbookRendering(version_id=version_id, renderer=RENDERER, parts=parts))
     return parts
 
 
-# --- What is known, and what is news
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the database knows of a runbook when an import begins."""
-
-    path: str | None
-    from_folder: str | None  # hash of the newest version that came from the folder
-
-
-def _known() -> dict[str, Known]:
-    hashes = _folder_hashes(db.session())
-    return {
-        slug: Known(path, hashes.get(runbook_id))
-        for runbook_id, slug, path in db.session.execute(
-            select(Runbook.id, Runbook.slug, Runbook.source_path)
-        )
-    }
-
-
-def _folder_hashes(session: Session) -> dict[int, str]:
-    """By runbook: the hash of the newest version that came from the folder."""
-    rows = session.execute(
-        select(RunbookVersion.runbook_id, RunbookVersion.sha256)
-        .where(RunbookVersion.origin["kind"].as_string() == "folder")
-        .order_by(RunbookVersion.runbook_id, RunbookVersion.number)
-    )
-    return {row.runbook_id: row.sha256 for row in rows}
-
-
-def _is_news(file: File, known: Mapping[str, Known]) -> bool:
-    return file.slug not in known or known[file.slug].from_folder != file.sha256
-
-
-def _read_file(file: File, report: ImportReport) -> Text | None:
-    try:
-        origin = {"kind": "folder", "path": file.path}
-        return _text(file.slug, file.source, origin, f"From {file.path}")
-    except RefusedError as refused:
-        report.failed.append(Failure(file.path, refused.sentence))
-        return None
-
-
-def _text(slug: str, source: bytes, origin: dict[str, Any], message: str) -> Text:
-    document = read(source, str(origin.get("path", f"{slug}.md")))
-    parts = render_document(document)
-    return Text(slug, source, canonical_sha256(source), document, parts, origin, message)
-
-
 # --- Writing versions
 
 
-def _write_versions(
-    texts: Iterable[Text], report: ImportReport, *, by: Actor, at: datetime
-) -> None:
-    with unit_of_work() as session:
-        _lock(session)
-        texts = list(texts)
-        newest = _newest(session, [found.slug for found in texts])
-        hashes = _folder_hashes(session)
-        made: list[tuple[Text, RunbookVersion, Status]] = []
-        for found in texts:
-            runbook, last = newest.get(found.slug, (None, None))
-            if runbook is not None and hashes.get(runbook.id) == found.sha256:
-                continue  # another process imported it since we looked
-            version = _add_version(session, found, last, by=by, at=at, runbook=runbook)
-            theirs = runbook is not None and not _published_from_folder(runbook)
-            made.append((found, version, Status.DRAFT if theirs else Status.PUBLISHED))
-        if not made:
-            return
-        session.flush()
-        _write_parts(session, [(found, version) for found, version, _ in made])
-        _move(session, made, by=by, at=at)
-        for found, version, status in made:
-            published = status is Status.PUBLISHED
-            path, remarks = found.origin["path"], found.document.remarks
-            one = Imported(path, found.slug, version.number, published, remarks)
-            (report.changed if version.number > 1 else report.new).append(one)
+def read_text(
+    slug: str,
+    source: bytes,
+    origin: dict[str, Any],
+    message: str = "",
+    *,
+    folder: Path | None = None,
+) -> Text:
+    """A text read and rendered, which takes most of the time: do it before a lock is taken.
+
+    With a `folder`, the files in it that the text refers to come along; without one it has those
+    of its parent. Raises `RefusedError` for a text that can't be a runbook.
+    """
+    path = str(origin.get("path", f"{slug}.md"))
+    document = read(source, path)
+    found = files.beside(folder, path, document) if folder else Beside()
+    parts = render_document(document, files=found.paths)
+    return Text(slug, source, canonical_sha256(source), document, parts, origin, message, found)
 
 
-def _published_from_folder(runbook: Runbook) -> bool:
-    return runbook.published is None or runbook.published.origin.get("kind") == "folder"
-
-
-def _lock(session: Session) -> None:
+def lock(session: Session) -> None:
     """Let one process at a time number versions. SQLite has one writer anyway."""
     if not is_sqlite():
         session.execute(text("LOCK TABLE runbooks IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def _newest(session: Session, slugs: list[str]) -> dict[str, tuple[Runbook, RunbookVersion]]:
-    """Runbooks and their newest versions, by slug."""
+def newest_versions(session: Session, slugs: Iterable[str]) -> dict[str, RunbookVersion]:
+    """The newest versions of runbooks, without their texts, by slug."""
     highest = (
         select(RunbookVersion.runbook_id, func.max(RunbookVersion.number).label("number"))
         .group_by(RunbookVersion.runbook_id)
         .subquery()
     )
-    rows = session.execute(
-        select(Runbook, RunbookVersion)
-        .join(highest, highest.c.runbook_id == Runbook.id)
-        .join(
-            RunbookVersion,
-            (RunbookVersion.runbook_id == Runbook.id) & (RunbookVersion.number == highest.c.number),
-        )
+    found = (
+        select(RunbookVersion)
+        .join(highest, highest.c.runbook_id == RunbookVersion.runbook_id)
+        .join(Runbook, Runbook.id == RunbookVersion.runbook_id)
+        .where(RunbookVersion.number == highest.c.number)
         .options(
             defer(RunbookVersion.source),
-            joinedload(Runbook.published).defer(RunbookVersion.source),
+            contains_eager(RunbookVersion.runbook)
+            .joinedload(Runbook.published)
+            .defer(RunbookVersion.source),
         )
     )
-    wanted = set(slugs)
-    return {runbook.slug: (runbook, version) for runbook, version in rows if runbook.slug in wanted}
+    wanted = list(slugs)
+    if len(wanted) == 1:
+        found = found.where(Runbook.slug == wanted[0])
+    among = set(wanted)
+    return {
+        version.runbook.slug: version
+        for version in session.scalars(found)
+        if version.runbook.slug in among
+    }
 
 
-def _add_version(
+def write_version(
+    session: Session, text: Text, parent: RunbookVersion | None = None, *, by: Actor, at: datetime
+) -> RunbookVersion:
+    """Write a text as the next version of its runbook, which is begun if there is none.
+
+    With its steps, signals and HTML. `parent` is what it was written from, if not the newest.
+    Take the `lock` first, and say with `move` where the version stands.
+    """
+    return write_versions(session, [(text, parent)], by=by, at=at)[0]
+
+
+def write_versions(
     session: Session,
-    found: Text,
-    last: RunbookVersion | None,
+    texts: Iterable[tuple[Text, RunbookVersion | None]],
     *,
     by: Actor,
     at: datetime,
-    runbook: Runbook | None = None,
+) -> list[RunbookVersion]:
+    """What `write_version` does, for texts of different runbooks, all of a kind at once."""
+    wanted = list(texts)
+    newest = newest_versions(session, [found.slug for found, _ in wanted])
+    made: list[tuple[Text, RunbookVersion]] = []
+    for found, parent in wanted:
+        last = newest.get(found.slug)
+        runbook = last.runbook if last else _begin(session, found, at=at)
+        made.append((found, _version(found, runbook, last, parent or last, by=by, at=at)))
+    session.add_all(version for _, version in made)
+    session.flush()
+    _write_parts(session, [(found, version, _keep_files(session, found, version))
+                           for found, version in made])  # fmt: skip
+    return [version for _, version in made]
+
+
+def _keep_files(session: Session, found: Text, version: RunbookVersion) -> dict[str, Any]:
+    """Keep the files that a version refers to; gives its HTML, in which they have an address."""
+    assets.keep(session, version.id, found.beside.files)
+    wanted = set(files.referenced(found.document)) - found.beside.paths
+    parts = found.parts
+    if wanted and version.parent_id is not None:
+        assets.carry_over(session, version.id, from_id=version.parent_id, paths=wanted)
+        if paths := assets.paths_of(version.id) - found.beside.paths:
+            parts = render_document(found.document, files=paths | found.beside.paths)
+    has_files = parts is not found.parts or found.beside.files
+    return placed(parts, found.slug, version.number) if has_files else parts
+
+
+def _begin(session: Session, found: Text, *, at: datetime) -> Runbook:
+    runbook = Runbook(slug=found.slug, title=found.document.title, created_at=at)
+    session.add(runbook)
+    return runbook
+
+
+def _version(
+    found: Text,
+    runbook: Runbook,
+    last: RunbookVersion | None,
+    parent: RunbookVersion | None,
+    *,
+    by: Actor,
+    at: datetime,
 ) -> RunbookVersion:
     document = found.document
-    if runbook is None:
-        runbook = Runbook(slug=found.slug, title=document.title, created_at=at)
-        session.add(runbook)
-    version = RunbookVersion(
+    return RunbookVersion(
         runbook=runbook,
         number=last.number + 1 if last else 1,
-        parent_id=last.id if last else None,
+        parent_id=parent.id if parent else None,
         sha256=found.sha256,
         source=found.source,
         front_matter=document.front_matter,
         title=document.title,
-        dialect="gfm",
+        dialect=document.dialect,
         author=by.name,
         author_id=by.id if by.kind == "person" else None,
         message=found.message,
         origin=found.origin,
         created_at=at,
     )
-    session.add(version)
-    return version
 
 
-def _write_parts(session: Session, made: Iterable[tuple[Text, RunbookVersion]]) -> None:
+def _write_parts(
+    session: Session, made: Iterable[tuple[Text, RunbookVersion, dict[str, Any]]]
+) -> None:
     """Steps, signals and HTML of new versions, which have their ids by now; all of a kind at once."""
     steps: list[dict[str, Any]] = []
     signals: list[dict[str, Any]] = []
     renderings: list[dict[str, Any]] = []
-    for found, version in made:
+    for found, version, parts in made:
         steps += [
             {
                 "version_id": version.id,
@@ -305,7 +265,7 @@ def _write_parts(session: Session, made: Iterable[tuple[Text, RunbookVersion]]) 
             }
             for signal in found.document.facts.signals
         ]
-        renderings.append({"version_id": version.id, "renderer": RENDERER, "parts": found.parts})
+        renderings.append({"version_id": version.id, "renderer": RENDERER, "parts": parts})
     for table, rows in (
         (RunbookStep, steps),
         (RunbookSignal, signals),
@@ -315,50 +275,94 @@ def _write_parts(session: Session, made: Iterable[tuple[Text, RunbookVersion]]) 
             session.execute(insert(table), rows)
 
 
-def _move(
+def move(
     session: Session,
-    made: Iterable[tuple[Text, RunbookVersion, Status]],
+    moves: Iterable[tuple[Text, RunbookVersion, Status]],
     *,
+    reason: str = "",
+    emergency: bool = False,
     by: Actor,
     at: datetime,
 ) -> None:
-    """Say where new versions stand, and point their runbooks at those that are published."""
+    """Say where versions stand from now on, and point their runbooks at what is published.
+
+    A version that has just been written is a draft first. Publishing one retires the version
+    that was published before; a runbook is named after what is published, else after its newest.
+    """
+    wanted = list(moves)
+    begun = _begun(session, [version.id for _, version, _ in wanted])
     events: list[dict[str, Any]] = []
-    common = {
-        "at": at,
-        "by": by.name,
-        "by_id": by.id if by.kind == "person" else None,
-        "emergency": False,
-    }
-    for found, version, status in made:
-        runbook, said = version.runbook, found.document.facts
-        moves = [(version.id, Status.DRAFT, "")]
+    common = {"at": at, "by": by.name, "by_id": by.id if by.kind == "person" else None}
+
+    def note(version_id: int, status: Status, why: str = "", flagged: bool = False) -> None:
+        told = {"version_id": version_id, "status": status, "reason": why, "emergency": flagged}
+        events.append(common | told)
+
+    for found, version, status in wanted:
+        runbook, is_new = version.runbook, version.id not in begun
+        if is_new and status is not Status.DRAFT:
+            note(version.id, Status.DRAFT)
         if status is Status.PUBLISHED:
-            if runbook.published_id is not None:
-                why = f"v{version.number} was published."
-                moves.append((runbook.published_id, Status.RETIRED, why))
-            moves.append((version.id, Status.PUBLISHED, ""))
-            runbook.published = version
-        events += [
-            common | {"version_id": version_id, "status": moved_to, "reason": why}
-            for version_id, moved_to, why in moves
-        ]
-        if status is Status.PUBLISHED or runbook.published_id is None:
-            runbook.title = version.title
-            runbook.failure_mode, runbook.owner = said.failure_mode, said.owner
-        if found.from_folder:
+            if runbook.published_id not in (None, version.id):
+                note(runbook.published_id, Status.RETIRED, f"v{version.number} was published.")
+            runbook.published, runbook.retired_at = version, None
+        elif runbook.published_id == version.id:
+            runbook.published = None
+        note(version.id, status, reason, emergency)
+        _name(runbook, found, version)
+        if is_new and found.from_folder:
             runbook.source_path = found.origin["path"]
-        audit.record(
-            "runbook.publish" if status is Status.PUBLISHED else "runbook.draft",
-            target_kind="runbook",
-            target_id=runbook.slug,
-            target_name=f"{version.title}, v{version.number}",
-            after={
-                "version": version.number,
-                "sha256": version.sha256,
-                "from": found.origin["kind"],
-            },
-            by=by,
-            at=at,
-        )
-    session.execute(insert(VersionEvent), events)
+        _tell(found, version, status, reason=reason, emergency=emergency, by=by, at=at)
+    if events:
+        session.execute(insert(VersionEvent), events)
+
+
+def _begun(session: Session, version_ids: list[int]) -> set[int]:
+    """Those of the versions of which it was said before where they stand."""
+    found = select(VersionEvent.version_id).where(VersionEvent.version_id.in_(version_ids))
+    return set(session.scalars(found.distinct()))
+
+
+def _name(runbook: Runbook, found: Text, version: RunbookVersion) -> None:
+    if runbook.published in (None, version):
+        said = found.document.facts
+        runbook.title = version.title
+        runbook.failure_mode, runbook.owner = said.failure_mode, said.owner
+
+
+DONE = {
+    Status.DRAFT: "runbook.draft",
+    Status.IN_REVIEW: "runbook.ask_for_review",
+    Status.PUBLISHED: "runbook.publish",
+    Status.RETIRED: "runbook.retire",
+}
+
+
+def _tell(
+    found: Text,
+    version: RunbookVersion,
+    status: Status,
+    *,
+    reason: str,
+    emergency: bool,
+    by: Actor,
+    at: datetime,
+) -> None:
+    after: dict[str, Any] = {
+        "version": version.number,
+        "sha256": version.sha256,
+        "from": found.origin["kind"],
+    }
+    if reason:
+        after["reason"] = reason
+    if emergency:
+        after["emergency"] = True
+    audit.record(
+        DONE[status],
+        target_kind="runbook",
+        target_id=version.runbook.slug,
+        target_name=f"{version.title}, v{version.number}",
+        after=after,
+        by=by,
+        at=at,
+    )

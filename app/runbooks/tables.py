@@ -13,7 +13,7 @@ from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text, UniqueConst
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Table
-from app.runbooks.rules import Status, StepKind
+from app.runbooks.rules import Status, StepKind, Verdict
 
 
 class Runbook(Table):
@@ -28,6 +28,9 @@ class Runbook(Table):
         ForeignKey("runbook_versions.id", use_alter=True)
     )
     source_path: Mapped[str | None] = mapped_column(String(500))  # below the runbooks folder
+    # The text that file and database last agreed on; what differs from it has changed since.
+    synced_sha256: Mapped[str | None] = mapped_column(String(64))
+    synced_id: Mapped[int | None]  # the version that it was
     created_at: Mapped[datetime]
     retired_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(default=1)  # of this row, not of the text
@@ -80,6 +83,60 @@ class VersionEvent(Table):
     by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     reason: Mapped[str] = mapped_column(Text, default="")
     emergency: Mapped[bool] = mapped_column(default=False)
+
+
+class Review(Table):
+    """What a second person said of a version: append only."""
+
+    __tablename__ = "runbook_reviews"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("runbook_versions.id"), index=True)
+    verdict: Mapped[Verdict]
+    comment: Mapped[str] = mapped_column(Text, default="")
+    at: Mapped[datetime]
+    by: Mapped[str] = mapped_column(String(120))
+    by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+
+
+class Draft(Table):
+    """The text that is being edited: one for each runbook, until it becomes a version."""
+
+    __tablename__ = "runbook_drafts"
+
+    runbook_id: Mapped[int] = mapped_column(ForeignKey("runbooks.id"), primary_key=True)
+    base_id: Mapped[int | None] = mapped_column(ForeignKey("runbook_versions.id"))
+    source: Mapped[str] = mapped_column(Text)
+    message: Mapped[str] = mapped_column(Text, default="")
+    saved_at: Mapped[datetime]
+    saved_by: Mapped[str] = mapped_column(String(120))
+    saved_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    version: Mapped[int] = mapped_column(default=1)  # of this row
+
+    runbook: Mapped[Runbook] = relationship()
+    base: Mapped[RunbookVersion | None] = relationship()
+
+    __mapper_args__ = {"version_id_col": version}
+
+
+class Asset(Table):
+    """A picture or another file beside a runbook, by the hash of its bytes."""
+
+    __tablename__ = "runbook_assets"
+
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    media_type: Mapped[str] = mapped_column(String(80))
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class VersionAsset(Table):
+    """Which asset a version means by a relative path."""
+
+    __tablename__ = "runbook_version_assets"
+
+    version_id: Mapped[int] = mapped_column(ForeignKey("runbook_versions.id"), primary_key=True)
+    path: Mapped[str] = mapped_column(String(500), primary_key=True)  # as the text says it
+    sha256: Mapped[str] = mapped_column(ForeignKey("runbook_assets.sha256"))
 
 
 class RunbookStep(Table):

@@ -20,6 +20,7 @@ MENU = (
     Entry("incidents.index", "Incidents", "incident", "i"),
     Entry("registry.models", "Models", "model", "m"),
     Entry("runbooks.index", "Runbooks", "runbook", "r"),
+    Entry("drills.index", "Drills", "flag", "d"),
     Entry("registry.teams", "Teams", "owners", "t"),
     Entry("people.settings", "Settings", "settings", "s", foot=True),
 )

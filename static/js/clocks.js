@@ -26,7 +26,7 @@ function ago(seconds) {
 
 const served = Number(document.querySelector('meta[name="served-at"]')?.content) * 1000 || Date.now();
 const opened = performance.now();
-const now = () => served + (performance.now() - opened);
+export const now = () => served + (performance.now() - opened);
 
 function tick() {
   if (document.hidden) return;
@@ -36,6 +36,7 @@ function tick() {
     let text = null;
     if (kind === "clock") text = clock(Math.max(seconds, 0));
     else if (kind === "for") text = duration(Math.max(seconds, 0));
+    else if (kind === "left") text = seconds < 0 ? `in ${clock(-seconds)}` : "now";
     // From a day on it is a date, which the server writes in the reader's zone.
     else if (Math.abs(seconds) < DAY) text = ago(seconds);
     if (text !== null && element.textContent !== text) element.textContent = text;

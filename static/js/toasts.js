@@ -28,17 +28,17 @@ function icon(name) {
   return svg;
 }
 
-function last(element) {
+function last(element, lasts = LASTS) {
   if (element.dataset.tone !== "ok") return;
-  let left = setTimeout(() => element.remove(), LASTS);
+  let left = setTimeout(() => element.remove(), lasts);
   // Reading or pressing takes longer for some.
   element.addEventListener("mouseenter", () => clearTimeout(left));
   element.addEventListener("mouseleave", () => {
-    left = setTimeout(() => element.remove(), LASTS);
+    left = setTimeout(() => element.remove(), lasts);
   });
 }
 
-export function toast(sentence, tone = "ok") {
+export function toast(sentence, tone = "ok", lasts = LASTS) {
   const element = document.createElement("div");
   element.className = "toast";
   element.dataset.tone = tone;
@@ -56,7 +56,7 @@ export function toast(sentence, tone = "ok") {
   while (box.children.length > MOST) {
     (box.querySelector('.toast[data-tone="ok"]') ?? box.firstElementChild).remove();
   }
-  last(element);
+  last(element, lasts);
   return text;
 }
 

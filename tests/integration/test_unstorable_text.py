@@ -99,7 +99,8 @@ def test_an_address_that_no_database_holds_does_not_exist(app, ask, rows):
     for rule, path in addresses(app, instead=BAD):
         if "%00" in path:
             walked += 1
-            assert ask(path).status_code == 404, rule.endpoint
+            # 405 where such an address takes forms only.
+            assert ask(path).status_code in (404, 405), rule.endpoint
     assert walked > 5
 
 

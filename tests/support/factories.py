@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import session
@@ -21,7 +21,10 @@ from app.people import access
 from app.people.rules import Role
 from app.people.tables import ApiToken, User
 from app.registry.tables import MlModel, ModelMatcher, Team
+from app.runbooks import search
 from app.runbooks.rules import Status
+from app.runbooks.runs.rules import EventKind, Mode, RunStatus
+from app.runbooks.runs.tables import Run, RunEvent, Verification
 from app.runbooks.tables import Runbook, RunbookSignal, RunbookVersion, VersionEvent
 
 NOON = datetime(2026, 3, 12, 12, tzinfo=UTC)
@@ -115,7 +118,13 @@ def runbook(
     """A published runbook of one version."""
     forget_router()
     with unit_of_work() as database:
-        book = Runbook(slug=slug, title=slug, failure_mode=failure_mode, created_at=NOON)
+        book = Runbook(
+            slug=slug,
+            title=slug,
+            failure_mode=failure_mode,
+            owner=front_matter.get("owner"),
+            created_at=NOON,
+        )
         database.add(book)
         database.flush()
         version = RunbookVersion(
@@ -143,7 +152,60 @@ def runbook(
                 )
             )
         book.published_id = version.id
+        search.index(database, book.id)
     return version
+
+
+def run(version: RunbookVersion, **more: Any) -> Run:
+    """A real run that was finished in 20 minutes, unless told otherwise."""
+    started = more.pop("started_at", NOON)
+    status = more.pop("status", RunStatus.FINISHED)
+    ended = None if status is RunStatus.OPEN else started + timedelta(minutes=20)
+    values: dict[str, Any] = {
+        "mode": Mode.LIVE,
+        "runbook_id": version.runbook_id,
+        "version_id": version.id,
+        "variables": {},
+        "scenario": {},
+        "started_by": "Test",
+        "ended_at": ended,
+    }
+    return keep(Run(started_at=started, status=status, **(values | more)))
+
+
+def run_event(of: Run, kind: EventKind, step_id: str | None = None, **more: Any) -> RunEvent:
+    """The next event of a run."""
+    with unit_of_work() as database:
+        row = database.get_one(Run, of.id)
+        row.last_seq += 1
+        at = more.pop("at", NOON)
+        event = RunEvent(
+            run_id=of.id,
+            seq=row.last_seq,
+            step_id=step_id,
+            kind=kind,
+            at=at,
+            said_at=at,
+            actor="Test",
+            client_event_id=uuid.uuid4().hex,
+            detail=more,
+        )
+        database.add(event)
+    return event
+
+
+def verification(of: Run, *, at: datetime = NOON, how: str = "drill") -> Verification:
+    """A run that proved its runbook."""
+    return keep(
+        Verification(
+            runbook_id=of.runbook_id,
+            version_id=of.version_id,
+            run_id=of.id,
+            how=how,
+            at=at,
+            by="Test",
+        )
+    )
 
 
 def integration(

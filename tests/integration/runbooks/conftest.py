@@ -4,7 +4,7 @@ import textwrap
 
 import pytest
 
-from app.runbooks import service
+from app.runbooks import syncing
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def bring_in(app, folder, at):
     """Import the folder."""
 
     def run(**more):
-        return service.import_folder(folder, at=more.pop("at", at), **more)
+        return syncing.import_folder(folder, at=more.pop("at", at), **more)
 
     return run
 

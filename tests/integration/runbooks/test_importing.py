@@ -10,7 +10,7 @@ from app.core.db import db, unit_of_work
 from app.core.errors import NotFoundError, RefusedError
 from app.people.rules import COMMAND_LINE, Actor
 from app.people.tables import AuditEntry
-from app.runbooks import queries, service
+from app.runbooks import queries, service, syncing
 from app.runbooks.rendering import RENDERER
 from app.runbooks.rules import Status, StepKind
 from app.runbooks.tables import (
@@ -176,19 +176,6 @@ def test_two_files_of_one_name_in_two_folders_are_two_runbooks(bring_in, write):
     assert [(one.slug, one.number) for one in report.changed] == [("b-disk", 2)]
 
 
-def test_a_file_that_vanished_leaves_its_runbook_alone_and_is_told(bring_in, latency, write):
-    path = latency()
-    write("other.md", "# Other\n")
-    bring_in()
-    path.unlink()
-
-    report = bring_in()
-
-    assert report.missing == ["latency"]
-    assert "latency has no file here any more. It was left as it is." in report.lines()[-1]
-    assert queries.published("latency").number == 1
-
-
 def test_a_file_that_moved_keeps_its_runbook(bring_in, latency, folder):
     path = latency()
     bring_in()
@@ -201,7 +188,7 @@ def test_a_file_that_moved_keeps_its_runbook(bring_in, latency, folder):
 
 def test_a_folder_that_is_not_there_is_refused(app, folder, at):
     with pytest.raises(NotFoundError, match="can't be read"):
-        service.import_folder(folder, at=at)
+        syncing.import_folder(folder, at=at)
 
 
 def test_a_draft_of_somebody_is_published_by_the_file_of_its_name(app, bring_in, write, at):
@@ -224,9 +211,9 @@ def test_over_a_version_from_the_browser_a_changed_file_is_only_a_draft(bring_in
 
     report = bring_in()
 
-    assert [(one.number, one.published) for one in report.changed] == [(3, False)]
+    assert [(one.number, one.published) for one in report.changed] == [(4, False)]
     assert queries.published("latency").number == 2
-    assert "a draft, because another one is published" in report.lines()[1]
+    assert "v4 is a draft that holds both, because v2 is published" in report.lines()[1]
 
 
 def published_in_the_browser(slug, *, number, at):
@@ -297,7 +284,7 @@ def test_two_processes_that_start_together_import_once(app, bring_in, latency, f
     def run():
         with app.app_context():
             barrier.wait()
-            reports.append(service.import_folder(folder, at=at))
+            reports.append(syncing.import_folder(folder, at=at))
             db.session.remove()
 
     threads = [Thread(target=run) for _ in range(2)]

@@ -265,7 +265,7 @@ def test_a_maintainer_begins_a_runbook_from_there(signed_in):
 
     reply = maintainer.post("/r/DiskFull")
 
-    assert (reply.status_code, reply.location) == (303, "/runbooks/disk-full")
+    assert (reply.status_code, reply.location) == (303, "/runbooks/disk-full/edit")
     page = text_of(maintainer.get("/runbooks/disk-full").text)
     assert "This is a draft." in page
     assert "v1, draft" in page
@@ -283,7 +283,7 @@ def test_beginning_twice_leads_to_the_same_draft(signed_in):
 
     first, second = maintainer.post("/r/DiskFull"), maintainer.post("/r/DISKFULL")
 
-    assert first.location == second.location == "/runbooks/disk-full"
+    assert first.location == second.location == "/runbooks/disk-full/edit"
     assert "1 runbook" in text_of(maintainer.get("/runbooks").text)
 
 

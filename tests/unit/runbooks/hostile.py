@@ -79,6 +79,52 @@ XSS = (
     "<p><a href=https://a.example><svg/onload=alert(1)></a>",
 )  # fmt: skip
 
+# The same, by means that only Python-Markdown and its extensions know.
+XSS_MKDOCS = (
+    '!!! note "<script>alert(1)</script>"\n    x',
+    '!!! note "<img src=x onerror=alert(1)>"\n    <svg onload=alert(1)>',
+    '!!! danger" onclick="alert(1)\n    x',
+    "!!! dialog palette open\n    x",
+    '??? note "</summary><script>alert(1)</script>"\n    x',
+    '???+ x" onmouseover="alert(1)\n    y',
+    '=== "<script>alert(1)</script>"\n\n    x\n\n=== "<b onclick=alert(1)>"\n\n    y',
+    '=== ""><img src=x onerror=alert(1)>"\n\n    x',
+    "# x {: onclick=alert(1) #main .dialog }",
+    "[x](https://a.example){: onclick=alert(1) target=_self }",
+    "![x](/assets/a.png){ onerror=alert(1) }",
+    "*x*{: style='position:fixed' #csrf-token }",
+    "``` { .dialog #csrf-token onclick=alert(1) }\nx\n```",
+    "``` { .html data-copy='#x' hx-get=/settings }\n<script>alert(1)</script>\n```",
+    '```html title="<script>alert(1)</script>"\nx\n```',
+    '```"><script>alert(1)</script>\nx\n```',
+    "~~~~js onload=alert(1)\n</code></pre><script>alert(1)</script>\n~~~~",
+    '<div markdown="1" onclick="alert(1)">\n[x](javascript:alert(1))\n</div>',
+    '<details markdown="1" ontoggle=alert(1) open><summary>x</summary>\n**y**\n</details>',
+    '<pre class="highlight"><code class="dialog">x</code></pre>',
+    '<pre class="highlight"><code onclick=alert(1)>x</code></pre>',
+    '<div class="tabbed-set"><input name="__tabbed_1" onfocus=alert(1)></div>',
+    '[TOC]\n\n# <script>alert(1)</script>\n\n# x" onclick="alert(1)',
+    "- [x] <input type=checkbox onclick=alert(1)>\n- [ ] <script>alert(1)</script>",
+    "> > !!! note\n> >     <script>alert(1)</script>",
+    "[x]: javascript:alert(1)\n\n[y][x]",
+    "[x]: <https://a.example> '\"><script>alert(1)</script>'\n\n[y][x]",
+    "![x][p]\n\n[p]: https://evil.example/pixel.gif",
+    '<https://a.example/"onmouseover="alert(1)>',
+    '<mailto:x@a.example?"><script>alert(1)</script>>',
+    "[x](\x02javascript:alert(1))",
+    "\x02wzxhzdk:0\x03 <b>\x0f<script>alert(1)</script>\x0e</b>",
+    "\x0f<script>alert(1)</script>\x0e",
+    "wzxhzdk:0 klzzwxh:0001 \x02klzzwxh:0001\x03 `<script>`",
+    "<b>\x0e\x0e</b><img src=x onerror=alert(1)>\x0f",
+    "| a | b |\n|:--|--:|\n| <img src=x onerror=alert(1)> | `</code><script>` |",
+    "1. x\n\n    ```html\n    </code></pre><script>alert(1)</script>\n    ```",
+    "&#x3C;script&#x3E;alert(1)&#x3C;/script&#x3E;",
+    "\\<script>alert(1)\\</script>",
+    "``<script>`` <!-- <script>alert(1)</script> --> `-->`",
+    "<!--\n!!! note\n    --><script>alert(1)</script>",
+    '--8<-- "/etc/passwd"',
+)
+
 FULL = 256 * 1024
 
 
@@ -127,4 +173,19 @@ SLOW = {
     "blanks": _full(" "),
     "tabs": _full("\t- a\n"),
     "variables": _full("{{a}}"),
+}
+
+SLOW_MKDOCS = {
+    "admonitions in admonitions": "".join("    " * depth + "!!! note\n" for depth in range(300)),
+    "tabs in tabs": "".join("    " * depth + '=== "a"\n\n' for depth in range(300)),
+    "many tabs": _full('=== "a"\n\n    b\n\n'),
+    "folded": _full("??? note\n    a\n\n"),
+    "open fences": _full("```\n"),
+    "fences in quotes": _full("> ```\n> a\n"),
+    "brackets in many paragraphs": _full("[" * 1400 + "\n\n"),
+    "quotes under the limit": _full("> " * 59 + "a\n"),
+    "attribute lists": _full("*a*{ .b "),
+    "table of contents": "[TOC]\n\n" + _full("# a\n\n")[:-10],
+    "backslashes": _full("\\`\\["),
+    "triple emphasis": _full("***a*a**"),
 }

@@ -38,7 +38,7 @@ ALLOWED = {
         "aria-label": "Table",
         "tabindex": "0",
     },
-    "img": {"src": r"/assets/[\w/.-]+", "alt": "[^<>]*", "width": r"\d+", "height": r"\d+"},
+    "img": {"src": r"/assets/[\w/.~%-]+", "alt": "[^<>]*", "width": r"\d+", "height": r"\d+"},
     "input": {
         "type": "checkbox",
         "disabled": "",
@@ -47,7 +47,7 @@ ALLOWED = {
     },
     "ol": {"start": r"\d+"},
     "pre": {"tabindex": "0"},
-    "span": {"class": "var"},
+    "span": {"class": "var", "data-filled": r"[A-Za-z_][\w.-]*"},
     "table": {"class": "table"},
     **{f"h{level}": {"id": r"rb-[\w-]*"} for level in range(3, 7)},
     **{

@@ -1,5 +1,7 @@
 """A runbook as the parts that a page puts together."""
 
+from html import unescape
+
 import pytest
 
 from app.runbooks.format import read
@@ -195,3 +197,70 @@ def _html_in(part):
         case list():
             for value in part:
                 yield from _html_in(value)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "1. Before\n   ```bash\n   $ logs {{model}} <x>\n   ```\n2. After",
+        "> Before\n> ```sh\n> $ logs {{model}} <x>\n> ```\n>\n> After",
+        "- Before\n\n  - Deeper\n\n    ```console\n    $ logs {{model}} <x>\n    ```\n- After",
+    ],
+)
+def test_a_command_inside_of_prose_can_be_copied_too(body):
+    (block,) = blocks_of(body)
+    before, command, after = block["parts"]
+
+    assert command["copied"] == "logs {{model}} <x>"
+    assert command["label"] == "Your terminal"
+    assert command["html"] == '$ logs <span class="var">{{model}}</span> &lt;x&gt;'
+    assert "Before" in before
+    assert "After" in after
+    assert block["html"].startswith(before)
+    assert block["html"].endswith(after)
+
+
+def test_prose_without_commands_has_no_parts():
+    (block,) = blocks_of("Only `code` in a line.")
+
+    assert "parts" not in block
+
+
+def test_commands_in_a_section_without_steps_can_be_copied():
+    part = parts_of("## Notes\nText.\n\n```sh\nls\n```\n")["sections"][0]["flow"][0]
+
+    assert part["parts"][1]["copied"] == "ls"
+
+
+@pytest.mark.parametrize(
+    ("info", "language", "name"),
+    [
+        ("bash {name=psi}", "bash", "psi"),
+        ("{name=psi}", "", "psi"),
+        ("{ .yaml .annotate }", "yaml", ""),
+        ('yaml title="values.yaml" hl_lines="1 2"', "yaml", ""),
+        ('title="x"', "", ""),
+        ("C++", "c++", ""),
+    ],
+)
+def test_a_fence_says_its_language_in_several_ways(info, language, name):
+    (block,) = blocks_of(f"```{info}\nx\n```")
+
+    assert (block["language"], block["name"]) == (language, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<%= @namespace %>",
+        '{{< relref "other" >}}',
+        "{{% notice %}}",
+        '{% include "x" %}',
+        "{{ .Values.model }}",
+        "{{ $labels.pod }}",
+    ],
+)
+def test_what_other_templates_would_fill_in_is_shown_as_text(text):
+    (block,) = blocks_of(f"Look at {text} now.")
+
+    assert unescape(block["html"]) == f"<p>Look at {text} now.</p>\n"

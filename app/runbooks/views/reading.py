@@ -1,11 +1,11 @@
-"""Pages of runbooks, and the page that an alert's `runbook_url` leads to."""
+"""Pages to read runbooks, and the page that an alert's `runbook_url` leads to."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
 
-from flask import Blueprint, Response, current_app, redirect, request, url_for
+from flask import Response, current_app, redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from app.core.clock import now
@@ -13,18 +13,17 @@ from app.core.errors import NotFoundError
 from app.people.access import current_actor, requires
 from app.people.rules import Role
 from app.registry import queries as registry
-from app.runbooks import queries, service
+from app.runbooks import queries, reviewing, service
 from app.runbooks.front_matter import Facts, facts
-from app.runbooks.queries import RunbookFilter
-from app.runbooks.rules import FAILURE_MODES, MODEL_OWNER, Status, failure_mode_title
+from app.runbooks.rules import MODEL_OWNER, Status, failure_mode_title
 from app.runbooks.tables import RunbookVersion
+from app.runbooks.views.blueprint import bp
 from app.web.parts import page
 from app.web.toast import toast
 
-bp = Blueprint("runbooks", __name__, template_folder="templates")
 bp.add_app_template_filter(failure_mode_title)
 
-FILTERS = ("search", "mode", "owner")
+PENDING = (Status.DRAFT, Status.IN_REVIEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +66,6 @@ def reading(version: RunbookVersion) -> Reading:
     """For `runbooks/_reading.html`, on any page that shows a version."""
     front_matter = version.front_matter
     return Reading(version, service.rendered(version), facts(front_matter))
-
-
-@bp.get("/runbooks")
-@requires(Role.VIEWER)
-def index() -> ResponseReturnValue:
-    asked = {name: _said(name) for name in FILTERS}
-    wanted = RunbookFilter(asked["search"], asked["mode"], asked["owner"])
-    cursor = request.args.get("cursor")
-    found = queries.runbook_list(wanted, after=cursor)
-    modes = queries.failure_modes_in_use()
-    return page(
-        "runbooks/list.html",
-        part="list",
-        found=found,
-        wanted=wanted,
-        count=queries.runbook_count(wanted),
-        modes=modes,
-        owners=queries.owners_in_use(),
-        teams=_teams(line.owner for line in found.items),
-        uncovered=[mode for mode in FAILURE_MODES if mode not in modes],
-        next_url=_this_page(cursor=found.next) if found.next else None,
-        first_url=_this_page() if cursor else None,
-        Status=Status,
-    )
 
 
 @bp.get("/runbooks/<slug>")
@@ -140,11 +115,13 @@ def for_alert(alertname: str) -> ResponseReturnValue:
 @requires(Role.MAINTAINER)
 def begin(alertname: str) -> ResponseReturnValue:
     _check_name(alertname)
-    if slug := queries.slug_for_alert(alertname) or queries.draft_for_alert(alertname):
+    if slug := queries.slug_for_alert(alertname):
         return redirect(url_for("runbooks.detail", slug=slug), 303)
+    if slug := queries.draft_for_alert(alertname):
+        return redirect(url_for("runbooks.edit", slug=slug), 303)
     draft = service.start_draft(alertname, by=current_actor(), at=now())
     toast("The draft is kept. Nobody is sent to it until it is published.")
-    return redirect(url_for("runbooks.detail", slug=draft.runbook.slug), 303)
+    return redirect(url_for("runbooks.edit", slug=draft.runbook.slug), 303)
 
 
 def _page_of(found: RunbookVersion) -> ResponseReturnValue:
@@ -162,13 +139,17 @@ def _page_of(found: RunbookVersion) -> ResponseReturnValue:
         published=next((line for line in lines if line.status is Status.PUBLISHED), None),
         versions=lines,
         event=queries.last_event(found.id),
-        teams=_teams((shown.said.owner, shown.escalate_to)),
+        was_published=reviewing.was_published(found),
+        is_emergency=reviewing.waits_as_emergency(found),
+        pending=next((line for line in lines if line.status in PENDING), None),
+        draft=reviewing.draft_of(runbook.id),
+        teams=teams_by_name((shown.said.owner, shown.escalate_to)),
         related=[slug for slug in shown.said.related if slug in related],
         Status=Status,
     )
 
 
-def _teams(names: Any) -> dict[str, tuple[str, str]]:
+def teams_by_name(names: Any) -> dict[str, tuple[str, str]]:
     """Slug and name of the teams among these names; a file may name others."""
     wanted = {name for name in names if name}
     if not wanted:
@@ -188,12 +169,3 @@ def _owners_of(alertname: str) -> Sequence[str]:
 def _check_name(alertname: str) -> None:
     if len(alertname) > 200 or not alertname.isprintable():
         raise NotFoundError("No alert can have this name.")
-
-
-def _said(name: str) -> str:
-    return request.args.get(name, "").strip()[:200]
-
-
-def _this_page(**changed: str | None) -> str:
-    kept = {name: value for name in FILTERS if (value := _said(name))}
-    return url_for("runbooks.index", **kept, **changed)  # type: ignore[arg-type]

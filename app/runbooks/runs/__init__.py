@@ -1,0 +1,1 @@
+"""Following a runbook: runs, drills, and what they tell of it."""

@@ -1,0 +1,1 @@
+"""Drills: when they are due, how one begins, and what it showed."""

@@ -1,0 +1,146 @@
+"""Reads of runs, shaped for pages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from app.core.db import db
+from app.core.errors import NotFoundError
+from app.runbooks import service as runbooks
+from app.runbooks.runs.rules import (
+    CLAIM_LASTS,
+    EventKind,
+    Happened,
+    Plan,
+    RunState,
+    RunStatus,
+    fold,
+    plan_of,
+)
+from app.runbooks.runs.tables import Presence, Run, RunEvent
+from app.runbooks.tables import RunbookVersion
+
+HERE = timedelta(seconds=30)  # since the last sign of life of somebody who is looking
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A run with everything its page shows."""
+
+    run: Run
+    plan: Plan
+    state: RunState
+    events: Sequence[RunEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who looks at a run."""
+
+    user_id: int
+    name: str
+    step_id: str | None
+    claimed: str | None  # the step they said they are on
+
+
+def run(run_id: int) -> Run:
+    """The run. Raises `NotFoundError`."""
+    found = db.session.scalars(
+        select(Run)
+        .where(Run.id == run_id)
+        .options(joinedload(Run.runbook), joinedload(Run.runbook_version))
+    ).one_or_none()
+    if found is None:
+        raise NotFoundError(f"There is no run {run_id}.")
+    return found
+
+
+def followed(run_id: int) -> Followed:
+    found = run(run_id)
+    return stand(found, events(run_id))
+
+
+def stand(found: Run, happened: Sequence[RunEvent]) -> Followed:
+    plan = plan_for(found.runbook_version)
+    return Followed(found, plan, fold(plan, map(as_happened, happened)), happened)
+
+
+def of_incident(incident_id: int) -> Sequence[Run]:
+    """All runs for an incident, newest first."""
+    return db.session.scalars(
+        select(Run)
+        .where(Run.incident_id == incident_id)
+        .order_by(Run.id.desc())
+        .options(joinedload(Run.runbook), joinedload(Run.runbook_version))
+    ).all()
+
+
+def open_run_of(incident_id: int) -> Run | None:
+    """The run that an incident's page shows: the newest that is open, else the newest."""
+    runs = of_incident(incident_id)
+    return next((one for one in runs if one.status is RunStatus.OPEN), runs[0] if runs else None)
+
+
+def events(run_id: int, *, since: int = 0) -> Sequence[RunEvent]:
+    return db.session.scalars(
+        select(RunEvent)
+        .where(RunEvent.run_id == run_id, RunEvent.seq > since)
+        .order_by(RunEvent.seq)
+    ).all()
+
+
+def events_of_incident(incident_id: int) -> Sequence[tuple[Run, RunEvent]]:
+    """What was done in all runs of an incident, newest first: for its timeline."""
+    rows = db.session.execute(
+        select(Run, RunEvent)
+        .join(RunEvent, RunEvent.run_id == Run.id)
+        .where(Run.incident_id == incident_id, RunEvent.kind != EventKind.FEEDBACK)
+        .order_by(RunEvent.at.desc(), RunEvent.seq.desc())
+        .limit(500)
+        .options(joinedload(Run.runbook), joinedload(Run.runbook_version))
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def as_happened(event: RunEvent) -> Happened:
+    return Happened(
+        event.seq, event.kind, event.step_id, event.at, event.actor, event.actor_id, event.detail
+    )
+
+
+def plan_for(version: RunbookVersion) -> Plan:
+    """The plan of a version, which never changes."""
+    return _plan_of_version(version.id, version.sha256)
+
+
+@lru_cache(256)
+def _plan_of_version(version_id: int, _sha256: str) -> Plan:
+    version = db.session.get_one(RunbookVersion, version_id)
+    return plan_of(runbooks.rendered(version))
+
+
+def people(run_id: int, *, at: datetime) -> Sequence[Person]:
+    """Who is looking now, and who has taken on a step in the last ten minutes."""
+    rows = db.session.scalars(
+        select(Presence)
+        .where(Presence.run_id == run_id, Presence.seen_at > at - CLAIM_LASTS)
+        .order_by(Presence.name, Presence.user_id)
+    )
+    found = []
+    for row in rows:
+        claimed = row.claimed_step_id
+        if row.claimed_at is None or row.claimed_at <= at - CLAIM_LASTS:
+            claimed = None
+        if row.seen_at > at - HERE or claimed:
+            found.append(Person(row.user_id, row.name, row.step_id, claimed))
+    return found
+
+
+def open_run_ids() -> Sequence[int]:
+    return db.session.scalars(
+        select(Run.id).where(Run.status == RunStatus.OPEN).order_by(Run.id)
+    ).all()
