@@ -39,6 +39,8 @@ from app.integrations.pagerduty.rules import Action, MessageState
 from app.integrations.pagerduty.tables import Message
 from app.people.rules import Role
 from app.registry.tables import MlModel
+from app.runbooks import search
+from app.runbooks.tables import Runbook, RunbookVersion
 from app.supervisor import web_command
 from tests.support import factories, postgres
 
@@ -280,13 +282,15 @@ def _fill_inbox(made: Installation) -> None:
 
 
 def _page_times(made: Installation) -> Iterator[tuple[str, float]]:
-    """Server time of pages with 2,000 models and 10,000 incidents, a third of them open."""
+    """Server time of pages with 2,000 models, 10,000 incidents, a third of them open, and 5,000
+    runbooks."""
     app = made.app
     with app.app_context():
         _fill_incidents()
         client = app.test_client()
         factories.sign_in(client, factories.user(Role.RESPONDER))
-        for path in ("/", "/incidents/", "/incidents/1"):
+        _fill_runbooks()
+        for path in ("/", "/incidents/", "/incidents/1", "/runbooks?search=latency"):
             taken = []
             for _ in range(13):
                 db.session.remove()
@@ -327,6 +331,33 @@ def _fill_incidents() -> None:
                 for n in range(10_000)
             ],
         )
+
+
+def _fill_runbooks() -> None:
+    at = now()
+    text_of = "kubectl rollout undo the model and look at latency " * 20
+    with db.engine.connect().execution_options(write=True) as connection, connection.begin():
+        connection.execute(
+            insert(Runbook.__table__),
+            [
+                {"id": n, "slug": f"book-{n}", "title": f"Runbook {n}", "created_at": at}
+                for n in range(1, 5_001)
+            ],
+        )
+        connection.execute(
+            insert(RunbookVersion.__table__),
+            [
+                {
+                    "id": n, "runbook_id": n, "number": 1, "sha256": "x", "front_matter": {},
+                    "source": f"# Runbook {n}\n\n{text_of} special{n}\n".encode(),
+                    "title": f"Runbook {n}", "author": "Bench", "origin": {"kind": "folder"},
+                    "created_at": at,
+                }
+                for n in range(1, 5_001)
+            ],
+        )  # fmt: skip
+        connection.execute(text("UPDATE runbooks SET published_id = id"))
+    search.reindex_all()
 
 
 def _waiting() -> int:

@@ -138,9 +138,3 @@ def people(run_id: int, *, at: datetime) -> Sequence[Person]:
         if row.seen_at > at - HERE or claimed:
             found.append(Person(row.user_id, row.name, row.step_id, claimed))
     return found
-
-
-def open_run_ids() -> Sequence[int]:
-    return db.session.scalars(
-        select(Run.id).where(Run.status == RunStatus.OPEN).order_by(Run.id)
-    ).all()

@@ -116,8 +116,9 @@ class Plan:
 
     @property
     def undos(self) -> frozenset[str]:
-        """Steps that are there only to take another back."""
-        return frozenset(step.undo for step in self.steps if step.undo)
+        """Steps that are there only to take an earlier one back."""
+        order = {step.id: step.number for step in self.steps}
+        return frozenset(step.undo for step in self.steps if order.get(step.undo, 0) > step.number)
 
     @property
     def verifications(self) -> tuple[PlanStep, ...]:

@@ -1,7 +1,5 @@
 """Finding runbooks by title, failure mode, signals and text."""
 
-import time
-
 import pytest
 from sqlalchemy import event, insert, text
 
@@ -12,7 +10,7 @@ from app.runbooks.tables import Runbook, RunbookVersion
 from tests.support import factories
 from tests.support.factories import NOON
 
-MANY = 5_000
+MANY = 1_000
 
 
 def slugs(typed, limit=20):
@@ -178,7 +176,7 @@ def test_a_search_goes_on_on_the_next_page(app, signed_in):
 
 @pytest.fixture
 def many(app):
-    """5,000 runbooks that share most of their words."""
+    """Runbooks that share most of their words."""
     with unit_of_work() as session:
         body = "kubectl rollout undo the model and look at latency " * 20
         ids = range(1, MANY + 1)
@@ -203,7 +201,7 @@ def many(app):
     search.reindex_all()
 
 
-def test_a_word_is_looked_up_in_the_index_among_5000_runbooks(many):
+def test_a_word_is_looked_up_in_the_index_among_many_runbooks(many):
     plans = []
 
     def explain(connection, cursor, statement, parameters, *_rest):
@@ -215,20 +213,13 @@ def test_a_word_is_looked_up_in_the_index_among_5000_runbooks(many):
 
     event.listen(db.engine, "before_cursor_execute", explain)
     try:
-        assert slugs("special4321", 8) == ["book-4321"]
+        assert slugs("special432", 8) == ["book-432"]
     finally:
         event.remove(db.engine, "before_cursor_execute", explain)
 
     assert plans
     used = "VIRTUAL TABLE INDEX" if search.is_sqlite() else "ix_runbook_search_words"
     assert used in plans[0]
-    db.session.rollback()
-    for typed in ("special4321", "special", "kubectl", "k", "latency undo", "nothing"):
-        began = time.perf_counter()
-        search.find(typed, 8)
-        took = 1000 * (time.perf_counter() - began)
-        print(f"{db.engine.dialect.name}: {typed!r} {took:.1f} ms")  # noqa: T201
-        db.session.rollback()
 
 
 def test_a_search_costs_the_same_queries_for_one_or_many(books, queries):

@@ -131,7 +131,25 @@ def test_edits_of_lines_that_are_far_apart_never_conflict(data):
 
 LINES = st.lists(
     st.sampled_from(
-        ["", "---", "id: x", "# T", "## Steps", "## Impact", "### A", "### B", "1. x", "2. y", "- [ ] z", "<!-- step id=a -->", "<!-- step id=b kind=check -->", "```", "words", "more", "  more"]
+        [
+            "",
+            "---",
+            "id: x",
+            "# T",
+            "## Steps",
+            "## Impact",
+            "### A",
+            "### B",
+            "1. x",
+            "2. y",
+            "- [ ] z",
+            "<!-- step id=a -->",
+            "<!-- step id=b kind=check -->",
+            "```",
+            "words",
+            "more",
+            "  more",
+        ]
     ),
     max_size=16,
 )
