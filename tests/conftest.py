@@ -107,11 +107,33 @@ def _empty(app: Flask, database: str) -> None:
             (var / leftover).unlink(missing_ok=True)
         shutil.copy(var / "empty.sqlite3", var / "baton.sqlite3")
         return
-    tables = ", ".join(f'"{table.name}"' for table in db.metadata.sorted_tables)
+    tables = [f"'{table.name}'" for table in db.metadata.sorted_tables]
     with db.engine.begin() as connection:
-        connection.execute(
-            text(f"TRUNCATE {tables}, dbos.workflow_status RESTART IDENTITY CASCADE")
-        )
+        connection.execute(text(EMPTY.replace("TABLES", ", ".join([*tables, "'runbook_search'"]))))
+
+
+# Ten times as quick as TRUNCATE, which makes new files for every table and every index.
+EMPTY = """
+DO $$
+DECLARE
+    name text;
+    filled boolean;
+    counter text;
+BEGIN
+    SET LOCAL session_replication_role = replica;  -- no foreign keys, no triggers
+    FOREACH name IN ARRAY ARRAY[TABLES] LOOP
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I)', name) INTO filled;
+        IF filled THEN
+            EXECUTE format('DELETE FROM %I', name);
+        END IF;
+    END LOOP;
+    DELETE FROM dbos.workflow_status;
+    FOR counter IN SELECT sequencename FROM pg_sequences
+        WHERE schemaname = 'public' AND last_value IS NOT NULL LOOP
+        EXECUTE format('ALTER SEQUENCE %I RESTART', counter);
+    END LOOP;
+END $$
+"""
 
 
 @pytest.fixture

@@ -160,7 +160,9 @@ def test_the_trail_tells_who_wrote_and_not_every_save(app, runbook, ana, ben, at
     for number, who in enumerate((ana, ana, ana, ben)):
         version = drafts.save("latency", latency(f"p{number}"), "", version, by=who, at=at).version
 
-    entries = db.session.query(AuditEntry).filter_by(action="runbook.edit").all()
+    entries = (
+        db.session.query(AuditEntry).filter_by(action="runbook.edit").order_by(AuditEntry.id).all()
+    )
     assert [entry.actor_name for entry in entries] == ["Ana Lima", "Ben Roth"]
 
 

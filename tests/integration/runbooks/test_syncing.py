@@ -366,17 +366,6 @@ def test_an_empty_folder_retires_nothing(bring_in, latency):
     assert statuses() == [(1, "published")]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every folder")
-def test_a_folder_that_cannot_be_read_retires_nothing(bring_in, write):
-    write("a.md", "# A\n")
-    path = write("below/b.md", "# B\n")
-    bring_in()
-    path.parent.chmod(0)
-
-    assert bring_in().retired == []
-    path.parent.chmod(0o755)
-
-
 def test_a_runbook_that_never_had_a_file_is_left_alone(bring_in, write, publish_here, standing):
     publish_here("mine", "# Mine\n")
     write("other.md", "# Other\n")
