@@ -47,6 +47,7 @@ class OpenDraft:
     saved_at: datetime | None = None
     saved_by: str | None = None
     saved_by_id: int | None = None
+    writers: tuple[int, ...] = ()  # of the draft, and of the waiting version it goes on from
 
     @property
     def is_saved(self) -> bool:
@@ -128,6 +129,7 @@ def _open(session: Session, runbook: Runbook, start: int | None = None) -> OpenD
         saved_at=draft.saved_at if draft else None,
         saved_by=draft.saved_by if draft else None,
         saved_by_id=draft.saved_by_id if draft else None,
+        writers=tuple(draft.writers) if draft else (),
     )
 
 
@@ -224,16 +226,29 @@ def save(
             text = _with_ids(slug, text, start, _used_ids(session, runbook))
         takes_over = draft is None or draft.saved_by != by.name
         if draft is None:
-            draft = Draft(runbook_id=runbook.id, base_id=start.id)
+            draft = Draft(runbook_id=runbook.id, base_id=start.id, writers=_writers_so_far(start))
             session.add(draft)
         draft.source, draft.message = text, message
         draft.saved_at, draft.saved_by = at, by.name
         draft.saved_by_id = by.id if by.kind == "person" else None
+        if draft.saved_by_id is not None:
+            draft.writers = sorted({*draft.writers, draft.saved_by_id})
         session.flush()
         # Saved every few seconds, so the trail holds who wrote and when they began.
         if takes_over:
             _audit("runbook.edit", runbook, after={"written_from": start.number}, by=by, at=at)
     return draft
+
+
+def _writers_so_far(start: RunbookVersion) -> list[int]:
+    """Who wrote what the draft goes on from, as far as it was never published."""
+    return [] if start.id == start.runbook.published_id else sorted(writers_of(start))
+
+
+def writers_of(version: RunbookVersion) -> frozenset[int]:
+    """The people who wrote a version."""
+    also = version.origin.get("writers", ())
+    return frozenset(one for one in (version.author_id, *also) if one is not None)
 
 
 def discard(slug: str, seen_version: int, *, by: Actor, at: datetime) -> None:

@@ -48,6 +48,7 @@ def fill_html(html: str, values: Mapping[str, str]) -> Markup:
         ),
         html,
     )
+    # Of rendered HTML that was cleaned; what is filled in is escaped.
     return Markup(LINK.sub(lambda found: found[1] + _filled_link(found[2], values), html))  # noqa: S704
 
 
@@ -86,7 +87,7 @@ def fill_command(
         text="".join(texts) + rest,
         missing=tuple(dict.fromkeys(missing)),
         shown="".join(shown) + rest,
-        html=Markup("".join(marked) + escape(rest, quote=False)),  # noqa: S704
+        html=Markup("".join(marked) + escape(rest, quote=False)),  # noqa: S704 each part is escaped
     )
 
 

@@ -127,7 +127,7 @@ class MarkedRaw(RawHtmlPostprocessor):
 
 
 class ForBaton(Extension):
-    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
+    def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802 Python-Markdown calls it so
         md.treeprocessors.register(PlainTree(md), "baton_tree", -10)
         md.postprocessors.register(MarkedRaw(md), "raw_html", 30)
 

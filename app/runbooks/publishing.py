@@ -5,7 +5,7 @@ a second person thinks of it (`Review`). The author of a change to a severe or r
 publish it alone, except in an emergency, which stays a task until somebody else has read it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -82,8 +82,12 @@ def hurdle_of_draft(opened: OpenDraft, checked: Checked, by: Actor) -> Hurdle | 
         return Hurdle(_behind(opened, opened.published), blocks_review=True)
     if opened.published and canonical_sha256(opened.source.encode()) == opened.published.sha256:
         return Hurdle("Publish opens when something has changed.", blocks_review=True)
-    author = opened.saved_by_id if opened.is_saved else person(by)
-    return _hurdle(checked, author_id=author, by=by, approved_by=())
+    writers = opened.writers if opened.is_saved else _only(person(by))
+    return _hurdle(checked, writers=writers, by=by, approved_by=())
+
+
+def _only(person_id: int | None) -> tuple[int, ...]:
+    return () if person_id is None else (person_id,)
 
 
 def _behind(opened: OpenDraft, published: RunbookVersion) -> str:
@@ -112,7 +116,8 @@ def _prepare(slug: str, seen_version: int) -> _Prepared:
     source = with_ids(opened.source.encode(), before, used)
     if opened.published and canonical_sha256(source) == opened.published.sha256:
         raise RefusedError(f"This is what v{opened.published.number} says already.")
-    return _Prepared(opened, service.read_text(slug, source, BROWSER, opened.message))
+    origin = {**BROWSER, "writers": list(opened.writers)}
+    return _Prepared(opened, service.read_text(slug, source, origin, opened.message))
 
 
 def _gone_on(opened: OpenDraft) -> ConflictError:
@@ -186,7 +191,7 @@ def review(version_id: int, verdict: Verdict, comment: str, *, by: Actor, at: da
             )
         # Its author may take a version back; everything else takes somebody else.
         if verdict is Verdict.APPROVED or event.status is not Status.IN_REVIEW:
-            _refuse(refusal_to_approve(author_id=version.author_id, actor_id=person(by)))
+            _refuse(refusal_to_approve(writers=drafts.writers_of(version), actor_id=person(by)))
         row = Review(
             version_id=version.id,
             verdict=verdict,
@@ -238,7 +243,7 @@ def hurdle_of(
             "Edit it to bring those changes in."
         )
     approved = approved_by(session, version.id)
-    return _hurdle(checked, author_id=version.author_id, by=by, approved_by=approved)
+    return _hurdle(checked, writers=drafts.writers_of(version), by=by, approved_by=approved)
 
 
 def drop(version_id: int, reason: str, *, by: Actor, at: datetime) -> RunbookVersion:
@@ -275,7 +280,7 @@ def revert_to(
             raise RefusedError(f"v{older.number} was never published. Edit it instead.")
         version = service.write_version(session, text, published or older, by=by, at=at)
         why_not = refusal_to_publish(
-            author_id=person(by),
+            writers=_only(person(by)),
             actor_id=person(by),
             severity=checked.severity,
             risky_change=checked.risky_change,
@@ -353,12 +358,12 @@ def bring_back(slug: str, *, by: Actor, at: datetime) -> Runbook:
 
 
 def _hurdle(
-    checked: Checked, *, author_id: int | None, by: Actor, approved_by: Iterable[int]
+    checked: Checked, *, writers: Collection[int], by: Actor, approved_by: Iterable[int]
 ) -> Hurdle | None:
     if why := refusal_by_findings(len(checked.errors)):
         return Hurdle(why)
     why = refusal_to_publish(
-        author_id=author_id,
+        writers=writers,
         actor_id=person(by),
         severity=checked.severity,
         risky_change=checked.risky_change,

@@ -152,7 +152,7 @@ def why_second_person(severity: int | None, risky_change: bool) -> str | None:
 
 def refusal_to_publish(
     *,
-    author_id: int | None,
+    writers: Collection[int],
     actor_id: int | None,
     severity: int | None,
     risky_change: bool,
@@ -160,22 +160,23 @@ def refusal_to_publish(
 ) -> str | None:
     """Say why this person may not publish this change now.
 
-    A second person is anybody but the author: whoever approved it, or else whoever publishes it.
+    A second person is anybody who did not write it: whoever approved it, or else whoever publishes
+    it.
     The ids are those of people; a token or Baton itself has none, and is no second person.
     """
     why = why_second_person(severity, risky_change)
-    if why is None or any(one != author_id for one in approved_by):
+    if why is None or any(one not in writers for one in approved_by):
         return None
-    if actor_id is not None and actor_id != author_id:
+    if actor_id is not None and actor_id not in writers:
         return None
     return f"A second person has to approve this, because {why}."
 
 
-def refusal_to_approve(*, author_id: int | None, actor_id: int | None) -> str | None:
+def refusal_to_approve(*, writers: Collection[int], actor_id: int | None) -> str | None:
     """Say why this person's word on a version does not count as a second one."""
     if actor_id is None:
         return "Approving takes a person, and a token is none."
-    if actor_id == author_id:
+    if actor_id in writers:
         return "You wrote this version. Somebody else has to review it."
     return None
 

@@ -478,7 +478,7 @@ def agree(session: Session, agreed: list[dict[str, Any]]) -> None:
         return
     rows = Runbook.__table__
     session.execute(
-        update(rows)  # type: ignore[arg-type]
+        update(rows)  # type: ignore[arg-type]  # declared as FromClause; it is a Table
         .where(rows.c.id == bindparam("at"))
         .values(
             synced_sha256=bindparam("sha"),

@@ -111,6 +111,7 @@ class Draft(Table):
     saved_at: Mapped[datetime]
     saved_by: Mapped[str] = mapped_column(String(120))
     saved_by_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    writers: Mapped[list[Any]]  # ids of all who saved it: none of them is a second person
     version: Mapped[int] = mapped_column(default=1)  # of this row
 
     runbook: Mapped[Runbook] = relationship()

@@ -31,6 +31,7 @@ def upgrade() -> None:
     sa.Column('saved_at', UtcDateTime(), nullable=False),
     sa.Column('saved_by', sa.String(length=120), nullable=False),
     sa.Column('saved_by_id', sa.Integer(), nullable=True),
+    sa.Column('writers', Json, nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['base_id'], ['runbook_versions.id'], name=op.f('fk_runbook_drafts_base_id')),
     sa.ForeignKeyConstraint(['runbook_id'], ['runbooks.id'], name=op.f('fk_runbook_drafts_runbook_id')),

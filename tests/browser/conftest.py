@@ -32,13 +32,10 @@ REFUSAL = re.compile(r"Failed to load resource: .* status of (400|401|403|404|40
 expect.set_options(timeout=20_000)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            # One Chromium and one installation for all of them.
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 # --- Chromium

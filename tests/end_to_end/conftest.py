@@ -13,18 +13,10 @@ HERE = Path(__file__).parent
 _databases = count(1)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark all of this folder. What runs on one database stays in one process, one by one:
-    installations are shared, and two storms at once would only slow each other down."""
     for item in items:
-        if HERE not in item.path.parents:
-            continue
-        item.add_marker(pytest.mark.end_to_end)
-        call = getattr(item, "callspec", None)
-        database = call.params.get("database") if call else None
-        group = f"end to end on {database}" if database else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.end_to_end)
 
 
 def pytest_runtest_setup() -> None:

@@ -40,6 +40,7 @@ class Site:
     """An installation with its models, its pager, and the Alertmanager that sends to it."""
 
     baton: Baton
+    runbooks: Path
     api: Api
     pager: TlsPager
     alertmanager: str
@@ -80,14 +81,20 @@ def site(
 ) -> Iterator[Site]:
     programs.require(programs.ALERTMANAGER)
     folder = tmp_path_factory.mktemp("alertmanager")
-    baton = Baton(folder / "var", database_url=new_database(), **pager.settings)
+    runbooks = Path(shutil.copytree(ROOT / "runbooks", folder / "runbooks"))
+    baton = Baton(
+        folder / "var",
+        database_url=new_database(),
+        BATON_RUNBOOKS=str(runbooks),
+        **pager.settings,
+    )
     try:
         baton.start()
         api = baton.api(baton.secret("token", "create", "tests", "--scope", "write"))
         register_models(api)
         with alertmanager(folder, receivers(baton, api)) as url:
             baton.wait_until_ready()
-            yield Site(baton, api, pager, url)
+            yield Site(baton, runbooks, api, pager, url)
         assert baton.interrupt() == 0
     finally:
         baton.end()
@@ -242,14 +249,14 @@ def test_forty_drifting_features_of_a_model_are_one_incident(site, model):
     assert site.page_of(over).status == "resolved"
 
 
-def test_an_open_incident_keeps_the_version_of_the_runbook_that_it_opened_with(site, tmp_path):
+def test_an_open_incident_keeps_the_version_of_the_runbook_that_it_opened_with(site):
     model = "pricing-eu"
     before = opened(site, model, "2026-03-01")
     assert before["runbook"]["id"] == "feature-stale"
 
-    edited = Path(shutil.copytree(ROOT / "runbooks", tmp_path / "runbooks")) / "feature-stale.md"
-    edited.write_text(edited.read_text() + "\nAsk the owner of the source first.\n")
-    done = site.baton.command("runbooks", "import", str(tmp_path / "runbooks"))
+    with (site.runbooks / "feature-stale.md").open("a") as file:
+        file.write("\nAsk the owner of the source first.\n")
+    done = site.baton.command("runbooks", "import")
     assert done.returncode == 0, done.stderr
     published = site.api.get("/runbooks/feature-stale")["published"]
     assert published == before["runbook"]["version"] + 1

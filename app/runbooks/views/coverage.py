@@ -242,4 +242,4 @@ def _this_page(**changed: str | None) -> str:
 
 def _filtered(endpoint: str, **changed: str | None) -> str:
     kept = {name: value for name in FILTERS if (value := said(name))}
-    return url_for(endpoint, **kept, **changed)  # type: ignore[arg-type]
+    return url_for(endpoint, **kept, **changed)  # type: ignore[arg-type]  # its options are not str

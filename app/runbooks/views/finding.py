@@ -51,4 +51,4 @@ def said(name: str) -> str:
 
 def _this_page(**changed: str | None) -> str:
     kept = {name: value for name in FILTERS if (value := said(name))}
-    return url_for("runbooks.index", **kept, **changed)  # type: ignore[arg-type]
+    return url_for("runbooks.index", **kept, **changed)  # type: ignore[arg-type]  # its options are not str

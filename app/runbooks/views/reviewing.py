@@ -7,7 +7,7 @@ from app.core.clock import now
 from app.core.errors import RefusedError
 from app.people.access import current_actor, current_person, requires
 from app.people.rules import Role
-from app.runbooks import checking, publishing, queries, reviewing
+from app.runbooks import checking, drafts, publishing, queries, reviewing
 from app.runbooks.compare import line_diff
 from app.runbooks.drafts import text_to_edit
 from app.runbooks.forms import ReasonForm, ReviewForm
@@ -132,7 +132,7 @@ def _review_page(
         is_emergency=is_emergency,
         is_open=is_emergency or event.status is Status.IN_REVIEW,
         why_not_mine=refusal_to_approve(
-            author_id=version.author_id, actor_id=publishing.person(by)
+            writers=drafts.writers_of(version), actor_id=publishing.person(by)
         ),
         hurdle=reviewing.hurdle(version, checked, by),
         approved_hurdle=checking.refusal_by_findings(len(checked.errors)),

@@ -180,7 +180,6 @@ def test_the_archive_holds_what_the_folder_lacks(bring_in, latency, write, folde
     assert packed.read("latency.md") == edited(path)
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 def test_a_patch_makes_the_file_what_is_published(bring_in, write, folder, publish_here, end):
     path = write("a.md", b"---\nid: a\n---\n# A\n\nCaf\xe9\r\n\nlast" + end)
@@ -194,7 +193,6 @@ def test_a_patch_makes_the_file_what_is_published(bring_in, write, folder, publi
     assert path.read_bytes() == wanted
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_a_patch_makes_a_file_that_is_not_there_yet(folder, publish_here):
     folder.mkdir()
     publish_here("a", b"# A\nno end")

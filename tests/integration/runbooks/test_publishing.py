@@ -105,7 +105,7 @@ def test_an_author_publishes_a_harmless_change_alone(runbook, write, ana, at):
     assert statuses() == {1: "retired", 2: "published"}
     assert queries.published("latency").number == 2
     assert (version.author, version.message) == ("Ana Lima", "p95 says more")
-    assert version.origin == {"kind": "browser"}
+    assert version.origin == {"kind": "browser", "writers": [ana.id]}
     assert version.parent_id == runbook.id
     assert db.session.query(Draft).count() == 0
     assert actions()[-1] == "runbook.publish"
@@ -222,6 +222,23 @@ def test_nobody_approves_their_own_version(runbook, in_review, ana, at):
         publishing.review(version.id, Verdict.APPROVED, "", by=ana, at=at)
 
     assert db.session.query(Review).count() == 0
+
+
+def test_nobody_who_wrote_a_part_of_it_approves_it_or_publishes_it_alone(
+    runbook, write, ana, ben, at
+):
+    write(latency(back="restart"), ana)
+    seen = write(latency("Look at p95.", back="restart"), ben)
+    with pytest.raises(RefusedError, match="second person"):
+        publishing.publish_draft("latency", seen, by=ana, at=at)
+
+    version = publishing.ask_for_review("latency", seen, by=ben, at=at)
+
+    for writer in (ana, ben):
+        with pytest.raises(RefusedError, match="You wrote this"):
+            publishing.review(version.id, Verdict.APPROVED, "", by=writer, at=at)
+    with pytest.raises(RefusedError, match="second person"):
+        publishing.publish(version.id, by=ana, at=at)
 
 
 def test_a_token_may_ask_for_changes_but_not_approve(runbook, in_review, at):

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-import app.runbooks.reports_api  # noqa: F401, so that the app has its routes
 from app.core.clock import now
 from app.people.rules import Role
 from app.runbooks import queries as runbooks

@@ -18,7 +18,7 @@ ANA, BEN, CLEO = 1, 2, 3
 def may_publish(author, actor, *, severity=3, risky=False, approved_by=()):
     return (
         refusal_to_publish(
-            author_id=author,
+            writers=[] if author is None else [author],
             actor_id=actor,
             severity=severity,
             risky_change=risky,
@@ -69,7 +69,7 @@ def test_a_person_may_publish_what_no_person_wrote():
 
 def test_the_refusal_says_why():
     refusal = refusal_to_publish(
-        author_id=ANA, actor_id=ANA, severity=2, risky_change=False, approved_by=()
+        writers=[ANA], actor_id=ANA, severity=2, risky_change=False, approved_by=()
     )
 
     assert refusal is not None
@@ -87,10 +87,10 @@ def test_a_change_can_t_lower_its_own_bar(before, after, worst):
 
 
 def test_only_another_person_approves():
-    assert refusal_to_approve(author_id=ANA, actor_id=BEN) is None
-    assert refusal_to_approve(author_id=None, actor_id=BEN) is None
-    assert "wrote" in (refusal_to_approve(author_id=ANA, actor_id=ANA) or "")
-    assert "token" in (refusal_to_approve(author_id=ANA, actor_id=None) or "")
+    assert refusal_to_approve(writers=[ANA], actor_id=BEN) is None
+    assert refusal_to_approve(writers=[], actor_id=BEN) is None
+    assert "wrote" in (refusal_to_approve(writers=[ANA], actor_id=ANA) or "")
+    assert "token" in (refusal_to_approve(writers=[ANA], actor_id=None) or "")
 
 
 @pytest.mark.parametrize("current", Status)
@@ -105,3 +105,11 @@ def test_a_version_goes_only_where_it_may(current, to):
 
 def test_what_is_published_is_never_a_draft_again():
     assert NEXT[Status.PUBLISHED] == (Status.RETIRED,)
+
+
+def test_whoever_wrote_a_part_is_no_second_person():
+    assert refusal_to_approve(writers=[ANA, BEN], actor_id=ANA)
+    both = {"writers": [ANA, BEN], "severity": 1, "risky_change": False}
+    assert refusal_to_publish(**both, actor_id=ANA, approved_by=[BEN])
+    assert refusal_to_publish(**both, actor_id=ANA, approved_by=[CLEO]) is None
+    assert refusal_to_publish(**both, actor_id=CLEO, approved_by=[]) is None

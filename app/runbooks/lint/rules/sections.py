@@ -146,10 +146,10 @@ def severity_fits_impact(page: Page) -> Iterator[Problem]:
     severity = page.document.facts.severity
     for section in page.sections("impact"):
         line, text = section.line, _words_of(section)
-        if severity in (1, 2) and SLIGHT.search(text) and not GRAVE.search(text):
+        if severity in (1, 2) and (found := SLIGHT.search(text)) and not GRAVE.search(text):
             sentence = (
-                f"The severity is sev{severity} and Impact says {quoted(SLIGHT.search(text)[0])}: "  # type: ignore[index]
-                "lower the one or correct the other."
+                f"The severity is sev{severity} and Impact says {quoted(found[0])}: lower the one "
+                "or correct the other."
             )
             yield Problem(line, sentence)
         elif severity in (3, 4) and (found := GRAVE.search(text)) and not SLIGHT.search(text):

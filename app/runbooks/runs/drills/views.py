@@ -70,7 +70,7 @@ def index() -> ResponseReturnValue:
 
 def _this_page(owner: str, cursor: str | None = None) -> str:
     kept = {name: value for name, value in (("owner", owner), ("cursor", cursor)) if value}
-    return url_for("drills.index", **kept, _anchor="never")  # type: ignore[arg-type]
+    return url_for("drills.index", **kept, _anchor="never")  # type: ignore[arg-type]  # its options are not str
 
 
 @bp.post("/drills/<int:planned_id>/call-off")
