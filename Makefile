@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev
 
 test: check
 	@BATON_PYTHON=$(BIN)/python sh tests/support/packages.sh
-	$(BIN)/pytest -n 3 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m bench

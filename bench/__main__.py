@@ -1,4 +1,4 @@
-"""`make bench`: how fast a delivery becomes durable, and how fast deliveries become incidents.
+"""`make bench`: how fast a delivery becomes durable, deliveries become incidents, and pages answer.
 
 Everything runs on loopback and is measured side by side in one run, three times; figures are
 medians. A 2xx means durable: PostgreSQL runs with fsync on, SQLite with synchronous=FULL. The load
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from sqlalchemy import create_engine, func, insert, select, text
 
@@ -42,6 +42,7 @@ from app.registry.tables import MlModel
 from app.runbooks import search
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.supervisor import web_command
+from bench import following
 from tests.support import factories, postgres
 
 CONCURRENCY = 16
@@ -125,10 +126,22 @@ def _round(
                 yield f"{engine} {case}", measured
                 with _working(made):
                     _wait_until_idle(made)
+        made = _installation(engine, folder / f"{engine}-page", server)
+        yield f"{engine} from the door to the pager", _to_a_page(made)
         yield f"{engine} storm", _storm(_installation(engine, folder / f"{engine}-storm", server))
         made = _installation(engine, folder / f"{engine}-pages", server)
         for path, milliseconds in _page_times(made):
             yield f"{engine} page {path}", {"p50_ms": milliseconds}
+        made = _installation(engine, folder / f"{engine}-following", server)
+        for case, measured in following.import_time(made.app, folder):
+            yield f"{engine} {case}", measured
+        for case, measured in following.run_times(made.app):
+            yield f"{engine} {case}", measured
+        made = _installation(engine, folder / f"{engine}-ticks", server)
+        runs, token = following.start_runs(made.app)
+        with _serving(made) as port:
+            ticks = following.tick_times(f"http://127.0.0.1:{port}", runs, token, arguments.seconds)
+        yield f"{engine} tick, {following.PEOPLE} people", ticks
 
 
 def _bare(folder: Path) -> Installation:
@@ -218,6 +231,34 @@ def _load(port: int, key: str, alerts: int, distinct: int, seconds: int) -> dict
         "p50_ms": measured["p50_ms"],
         "p99_ms": measured["p99_ms"],
     }
+
+
+def _to_a_page(made: Installation) -> dict[str, float]:
+    """From the door to the pager, for one alert at a time."""
+    with _serving(made) as port, _working(made), made.app.app_context():
+        for number in range(20):
+            alert = {
+                "status": "firing",
+                "labels": {"alertname": "ModelLatencyHigh", "model": f"model-{number}"},
+                "startsAt": "2026-03-12T01:51:00Z",
+            }
+            request = Request(
+                f"http://127.0.0.1:{port}/in/alertmanager",
+                json.dumps({"version": "4", "groupKey": str(number), "alerts": [alert]}).encode(),
+                {"Authorization": f"Bearer {made.key}", "Content-Type": "application/json"},
+            )
+            urlopen(request, timeout=10).close()
+            _wait(lambda sent=number + 1: _pages() >= sent, 60)  # type: ignore[misc]
+        arrived = db.session.scalars(select(Delivery.received_at).order_by(Delivery.id)).all()
+        paged = db.session.scalars(
+            select(Message.settled_at).where(Message.action == Action.TRIGGER).order_by(Message.id)
+        ).all()
+        db.session.remove()
+        db.engine.dispose()
+    taken = sorted(
+        (sent - came).total_seconds() * 1000 for came, sent in zip(arrived, paged, strict=True)
+    )
+    return {"p50_ms": statistics.median(taken), "p99_ms": taken[-1]}
 
 
 def _storm(made: Installation) -> dict[str, float]:
@@ -422,15 +463,15 @@ def _free_port() -> int:
 
 
 def _print_table(result: dict[str, dict[str, float]]) -> None:
-    columns = ("requests_a_second", "alerts_a_second", "p50_ms", "p99_ms", "of_bare")
-    heads = ("req/s", "alerts/s", "p50 ms", "p99 ms", "of bare")
-    print(f"\n{'case':<24}" + "".join(f"{head:>12}" for head in heads), file=sys.stderr)
+    columns = ("requests_a_second", "alerts_a_second", "seconds", "p50_ms", "p99_ms", "of_bare")
+    heads = ("req/s", "alerts/s", "s", "p50 ms", "p99 ms", "of bare")
+    print(f"\n{'case':<40}" + "".join(f"{head:>12}" for head in heads), file=sys.stderr)
     for name, measured in result.items():
         cells = "".join(
             f"{measured[column]:>12,.2f}" if column in measured else f"{'':>12}"
             for column in columns
         )
-        print(f"{name:<24}{cells}", file=sys.stderr)
+        print(f"{name:<40}{cells}", file=sys.stderr)
 
 
 if __name__ == "__main__":

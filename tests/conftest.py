@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
 from sqlalchemy import create_engine, event, text
+from xdist.scheduler import LoadFileScheduling
 
 from app import create_app
 from app.alerts.keys import keys
@@ -34,6 +36,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--database", choices=DATABASES, help="test on this database only")
 
 
+class OneBrowser(LoadFileScheduling):
+    """Tests of one file stay in one process, and so do all that share Chromium and its site."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneBrowser:
+    return OneBrowser(config, log)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database" in metafunc.fixturenames:
         only = metafunc.config.getoption("--database")
@@ -55,10 +70,24 @@ def database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def _app(
-    database: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Flask]:
-    var = tmp_path_factory.mktemp(database)
+def _app_on(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str], Flask]]:
+    """One app a database for the whole session, whatever order the tests come in."""
+    made: dict[str, Flask] = {}
+
+    def app_on(database: str) -> Flask:
+        if database not in made:
+            made[database] = _make_app(database, tmp_path_factory.mktemp(database), request)
+        return made[database]
+
+    yield app_on
+    for app in made.values():
+        with app.app_context():
+            db.engine.dispose()
+
+
+def _make_app(database: str, var: Path, request: pytest.FixtureRequest) -> Flask:
     if database == "sqlite":
         url = f"sqlite:///{var}/baton.sqlite3"
     else:
@@ -82,20 +111,19 @@ def _app(
         migrations.migrate()
     if database == "sqlite":
         shutil.copy(var / "baton.sqlite3", var / "empty.sqlite3")
-    yield app
-    with app.app_context():
-        db.engine.dispose()
+    return app
 
 
 @pytest.fixture
-def app(_app: Flask, database: str) -> Iterator[Flask]:
+def app(_app_on: Callable[[str], Flask], database: str) -> Iterator[Flask]:
     """The app with an empty database, in its application context."""
-    with _app.app_context():
-        _empty(_app, database)
-        _app.extensions["gateways"] = Gateways(pager=FakePager())
+    app = _app_on(database)
+    with app.app_context():
+        _empty(app, database)
+        app.extensions["gateways"] = Gateways(pager=FakePager())
         keys.forget()
         forget_router()
-        yield _app
+        yield app
         db.session.remove()
 
 

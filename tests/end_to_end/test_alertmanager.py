@@ -31,7 +31,8 @@ WAYS = {
     "churn-weekly": "webhook with basic authentication",
     "fraud-card": "PagerDuty's Events API",
 }
-WITHIN = timedelta(seconds=2)
+# Two seconds when nothing else runs, which is what `make bench` measures.
+WITHIN = timedelta(seconds=15)
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 

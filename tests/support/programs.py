@@ -31,8 +31,11 @@ ALERTMANAGER = Program(
     ("prometheus-alertmanager", "alertmanager"),
     "end-to-end tests that start a real Alertmanager",
 )
+# The same browser without the window that nobody sees: it opens a page in a quarter of the time.
 CHROMIUM = Program(
-    "chromium", ("chromium", "chromium-browser", "google-chrome"), "all browser tests"
+    "chromium-headless-shell",
+    ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"),
+    "all browser tests",
 )
 ALL = (PROMETHEUS, ALERTMANAGER, CHROMIUM)
 

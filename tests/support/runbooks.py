@@ -85,6 +85,20 @@ Write the cause into the incident.
 """
 
 
+def foreign(number: int) -> str:
+    """A file as monitoring projects write them: five steps, a table, no front matter."""
+    steps = "".join(
+        f"{step}. Look at `thing-{step}` of <namespace>:\n\n"
+        "   ```console\n   $ kubectl get pods -n <namespace>\n   NAME  READY\n   ```\n\n"
+        for step in range(1, 6)
+    )
+    return (
+        f"# Alert{number}\n\n## Meaning\n\nSomething [is](other.md) wrong.\n\n## Impact\n\nAll.\n\n"
+        f"## Diagnosis\n\n{steps}\n## Mitigation\n\n- If a then b\n\n"
+        "| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
+
+
 def published(
     text: str | None = None, *, slug: str = "latency", by: Actor = BATON, at: datetime = NOON
 ) -> RunbookVersion:
