@@ -12,6 +12,7 @@ from app.core.errors import NotFoundError, RefusedError
 from app.incidents.rules import State
 from app.incidents.tables import Incident, Member
 from app.people.rules import Actor
+from app.registry.tables import MlModel
 from app.runbooks import queries as runbooks
 from app.runbooks import reports
 from app.runbooks.reports import Trust
@@ -22,6 +23,9 @@ from app.runbooks.runs.rules import EventKind, RunStatus, Said
 from app.runbooks.runs.service import Beginning
 from app.runbooks.runs.tables import Run
 from app.runbooks.tables import RunbookVersion
+
+MOST_LOOKED_AT = 200
+MOST_TO_TRY = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,24 @@ def known_of(incident: Incident) -> dict[str, str]:
             known[f"alert.{name}"] = known[f"incident.labels.{name}"] = value
             known[f"alert.labels.{name}"] = value
     return {name: value for name, value in known.items() if value}
+
+
+def to_try(failure_mode: str | None) -> list[tuple[int, str]]:
+    """New incidents whose values show how a runbook will read, those that fail this way first."""
+    rows = db.session.execute(
+        select(Incident.id, Incident.failure_mode, MlModel.slug)
+        .join(MlModel, MlModel.id == Incident.model_id)
+        .order_by(Incident.id.desc())
+        .limit(MOST_LOOKED_AT)
+    ).all()
+    rows = sorted(rows, key=lambda row: row.failure_mode != failure_mode)
+    return [(row.id, f"INC-{row.id}, {row.slug}") for row in rows[:MOST_TO_TRY]]
+
+
+def known_of_id(incident_id: int) -> dict[str, str] | None:
+    """The same as `known_of`; None if there is no such incident."""
+    incident = db.session.get(Incident, incident_id)
+    return known_of(incident) if incident else None
 
 
 def start(

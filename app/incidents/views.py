@@ -333,7 +333,8 @@ def start_run(incident_id: int) -> ResponseReturnValue:
         if replaced
         else "The run has begun."
     )
-    return go(url_for("incidents.detail", incident_id=incident_id, _anchor="s1"))
+    # Above the first step, where what its commands need is asked.
+    return go(url_for("incidents.detail", incident_id=incident_id, _anchor="run-ask"))
 
 
 @bp.post("/incidents/<int:incident_id>/model")
@@ -426,6 +427,8 @@ def register(app: Flask) -> None:
     """Tell the pages of lower features what this one knows."""
     app.extensions["alert_owners"] = queries.alert_owners
     app.extensions["alertnames_seen"] = queries.alertnames_seen
+    app.extensions["incidents_to_try"] = following.to_try
+    app.extensions["known_of_incident"] = following.known_of_id
     app.extensions["opened_at_of_run"] = queries.opened_at_of_run
     add_model_section(app, ModelSection("Incidents", "incidents.of_model"))
     add_model_banner(app, open_of_model)

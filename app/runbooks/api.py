@@ -217,7 +217,7 @@ def bring_back(path: schemas.BySlug) -> dict[str, Any]:
 
 def _draft(slug: str) -> dict[str, Any]:
     opened = drafts.open_draft(slug)
-    findings = checking.findings_of(slug, opened.source.encode())
+    findings = checking.findings_of(slug, opened.source.encode(), today=now().date())
     return schemas.Draft.of(opened, findings).model_dump(mode="json")
 
 

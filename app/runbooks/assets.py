@@ -1,7 +1,6 @@
 """Files that are kept with the versions of runbooks: written once, like the versions themselves."""
 
-import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
@@ -26,7 +25,7 @@ class Kept:
 
 def keep(session: Session, version_id: int, files: Sequence[File]) -> None:
     """Keep these files with a version, in the caller's unit of work."""
-    hashes = {file.path: hashlib.sha256(file.content).hexdigest() for file in files}
+    hashes = {file.path: file.sha256 for file in files}
     if not hashes:
         return
     assets = {
@@ -66,6 +65,30 @@ def paths_of(version_id: int | None) -> frozenset[str]:
     return frozenset(
         db.session.scalars(select(VersionAsset.path).where(VersionAsset.version_id == version_id))
     )
+
+
+def hashes_of(session: Session, version_ids: Iterable[int]) -> dict[int, dict[str, str]]:
+    """The hashes of the files that are kept with versions, by version and path."""
+    found: dict[int, dict[str, str]] = {}
+    rows = session.execute(
+        select(VersionAsset.version_id, VersionAsset.path, VersionAsset.sha256).where(
+            VersionAsset.version_id.in_(list(version_ids))
+        )
+    )
+    for version_id, path, sha256 in rows:
+        found.setdefault(version_id, {})[path] = sha256
+    return found
+
+
+def holds(session: Session, version_id: int, found: Iterable[File]) -> bool:
+    """Whether these files are kept with a version, as they are."""
+    kept = hashes_of(session, (version_id,)).get(version_id, {})
+    return all(kept.get(file.path) == file.sha256 for file in found)
+
+
+def content(sha256: str) -> bytes:
+    """The bytes of a file that is kept."""
+    return db.session.scalars(select(Asset.content).where(Asset.sha256 == sha256)).one()
 
 
 def find(slug: str, number: int, path: str) -> Kept:

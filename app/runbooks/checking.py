@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 
 from app.runbooks.compare import Comparison, compare
-from app.runbooks.format import Document, read
+from app.runbooks.format import Document, alertnames_in, read
 from app.runbooks.lint import RULES, Finding, Level, lint
 from app.runbooks.linting import surroundings_of
 from app.runbooks.rules import why_second_person, worst_severity
@@ -46,6 +47,7 @@ def check(
     source: bytes,
     published: RunbookVersion | None,
     *,
+    today: date,
     document: Document | None = None,
 ) -> Checked:
     """Hold a text against the rules, and against the version that it would take the place of.
@@ -61,7 +63,7 @@ def check(
         risky = any(step.risk == "high" for step in after.steps)
     return Checked(
         document=after,
-        findings=findings_of(slug, source),
+        findings=findings_of(slug, source, today=today),
         comparison=comparison,
         severity=worst_severity(after.facts.severity, before.facts.severity if before else None),
         risky_change=risky,
@@ -74,8 +76,9 @@ def document_of(slug: str, source: bytes) -> Document:
     return read(source, f"{slug}.md")
 
 
-def findings_of(slug: str, source: bytes) -> Sequence[Finding]:
-    return lint(source, slug=slug, surroundings=surroundings_of(slug))
+def findings_of(slug: str, source: bytes, *, today: date) -> Sequence[Finding]:
+    around = surroundings_of(slug, alertnames=alertnames_in(source), today=today)
+    return lint(source, slug=slug, surroundings=around)
 
 
 def refusal_by_findings(errors: int) -> str | None:

@@ -1,14 +1,18 @@
 """`baton runbooks`: bring a folder in, write one out, compare the two, list what there is."""
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from flask.cli import AppGroup
 
+from app.config import settings
 from app.core.clock import now
 from app.core.errors import BatonError
 from app.people.rules import COMMAND_LINE
-from app.runbooks import exporting, queries, syncing
+from app.runbooks import exporting, queries, syncing, tallies
+from app.runbooks.importing import ImportReport
 from app.runbooks.lint.cli import command as lint
 from app.runbooks.queries import RunbookFilter, RunbookLine
 from app.runbooks.syncing import State, StatusLine
@@ -17,6 +21,7 @@ runbooks = AppGroup("runbooks", help="Runbooks: import, export, compare, check a
 runbooks.add_command(lint)
 commands: tuple[click.Command, ...] = (runbooks,)
 
+LINT_SECONDS = 5.0  # for all files of an import together
 FOLDER = click.Path(path_type=Path, file_okay=False)
 STATES = {
     State.IN_SYNC: "in sync",
@@ -36,7 +41,7 @@ def import_folder(folder: Path | None) -> None:
 
     What only the folder changed is published. What was edited in Baton as well stays, with a
     draft that holds both. A runbook whose file is gone is retired. A file that can't be read is
-    listed and does not stop the rest.
+    listed and does not stop the rest. What lint says of the rest only warns.
     """
     chosen = folder or syncing.home()
     name = syncing.name_of(chosen)
@@ -46,6 +51,21 @@ def import_folder(folder: Path | None) -> None:
         raise click.ClickException(error.sentence) from error
     for line in report.lines():
         click.echo(line)
+    for line in _lint_lines(report, chosen):
+        click.echo(line)
+
+
+def _lint_lines(report: ImportReport, folder: Path) -> Iterator[str]:
+    """How much there is to mend in each file that came in, as far as there is time to look."""
+    came = {one.slug: one for one in (*report.new, *report.changed)}
+    numbers = {slug: one.number for slug, one in came.items()}
+    found = tallies.of_versions(numbers, today=now().date(), seconds=LINT_SECONDS)
+    for slug, tally in found.items():
+        where = f" See {settings().url}/runbooks/{slug}/edit" if tally else ""
+        yield f"  {came[slug].path}: lint says {tally.words}.{where}"
+    if left := len(came) - len(found):
+        files = "1 file was" if left == 1 else f"{left} files were"
+        yield f"  {files} not linted, to save time. See: baton runbooks lint {shlex.quote(str(folder))}"
 
 
 @runbooks.command("export")
@@ -88,7 +108,8 @@ def status(context: click.Context, folder: Path | None) -> None:
 
 
 def _state(line: StatusLine) -> str:
-    return STATES[line.state] + (", a draft holds both" if line.is_waiting else "")
+    said = STATES[line.state] + (", a draft holds both" if line.is_waiting else "")
+    return f"{said}: {', '.join(line.beside)}" if line.beside else said
 
 
 @runbooks.command("list")

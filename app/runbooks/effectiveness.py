@@ -7,7 +7,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from app.runbooks.runs.rules import EventKind, Mode, RunStatus
+from app.runbooks.runs.rules import EventKind, Mode, RunStatus, answer_said
 
 CLOSING = (EventKind.DONE, EventKind.FAILED, EventKind.SKIPPED, EventKind.DECIDED)
 
@@ -63,6 +63,7 @@ class StepUse:
     unclear: int = 0
     minutes: float | None = None  # the median since the answer before
     took: list[float] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)  # of a decision: how often each
 
     @property
     def trouble(self) -> int:
@@ -115,6 +116,8 @@ def _add_run(found: dict[str, StepUse], run: RunLine, events: Sequence[EventLine
         use.times += 1
         use.failed += event.kind is EventKind.FAILED
         use.skipped += event.kind is EventKind.SKIPPED
+        if event.kind is EventKind.DECIDED:
+            use.answers[answer_said(event.detail)] += 1
         if event.kind is not EventKind.SKIPPED:
             use.took.append(_minutes(before, event.said_at))
         before, last = event.said_at, event.step_id

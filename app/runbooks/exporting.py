@@ -2,14 +2,15 @@
 
 A file is written byte for byte as its version came, so that what nobody edited stays as it was.
 One that somebody changed in the folder since both agreed is not written over unless that is asked
-for.
+for. Pictures that the folder lacks come with their runbook.
 """
 
 import io
 import os
+import posixpath
 import secrets
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from app.core.db import db, unit_of_work
 from app.core.errors import NotFoundError, RefusedError
 from app.people import audit
 from app.people.rules import Actor
+from app.runbooks import assets
 from app.runbooks.format import canonical_sha256
 from app.runbooks.importing import Failure
 from app.runbooks.syncing import Known, Look, State, agree, look_at
@@ -57,6 +59,7 @@ class _Export:
     known: Known
     path: str
     source: bytes
+    pictures: Mapping[str, str] = field(default_factory=dict)  # path beside it -> sha256
 
 
 def export_folder(
@@ -81,7 +84,9 @@ def export_folder(
             why = _write_if_other(folder, one, report)
         if why is not None:
             report.refused.append(Failure(one.path, why))
-        elif one.known.folder == name:
+            continue
+        _write_missing_pictures(folder, one, report)
+        if one.known.folder == name:
             agreed.append(
                 {
                     "at": one.known.id,
@@ -105,6 +110,11 @@ def archive(look: Look) -> bytes:
         for one in _exports(look):
             if look.state(one.known.slug) in EXPORTED:
                 file.writestr(zipfile.ZipInfo(one.path, EPOCH), one.source)
+                for said, sha256 in one.pictures.items():
+                    path = _beside(one.path, said)
+                    if path is None or path in file.NameToInfo or (look.folder / path).exists():
+                        continue
+                    file.writestr(zipfile.ZipInfo(path, EPOCH), assets.content(sha256))
     return packed.getvalue()
 
 
@@ -151,9 +161,12 @@ def _exports(look: Look) -> Iterator[_Export]:
             )
         )
         sources = {row.id: row.source for row in rows}
+        pictures = assets.hashes_of(db.session(), list(sources))
         for one in some:
             assert one.published_id is not None
-            yield _Export(one, _path(one), sources[one.published_id])
+            yield _Export(
+                one, _path(one), sources[one.published_id], pictures.get(one.published_id, {})
+            )
 
 
 def _path(known: Known) -> str:
@@ -205,6 +218,30 @@ def _write_if_other(folder: Path, one: _Export, report: ExportReport) -> str | N
         return f"It can't be written: {error.strerror}."
     report.written.append(one.path)
     return None
+
+
+def _write_missing_pictures(folder: Path, one: _Export, report: ExportReport) -> None:
+    """Put pictures back that the folder lacks. One that is there is the folder's own."""
+    root = folder.resolve()
+    for said, sha256 in one.pictures.items():
+        path = _beside(one.path, said)
+        if path is None or (root / path).is_symlink() or (root / path).exists():
+            continue
+        if not (root / path).resolve().is_relative_to(root):
+            continue
+        try:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            _replace(root / path, assets.content(sha256))
+        except OSError as error:
+            report.refused.append(Failure(path, f"It can't be written: {error.strerror}."))
+        else:
+            report.written.append(path)
+
+
+def _beside(path: str, said: str) -> str | None:
+    """Where a picture is that a runbook at `path` names; none if that leads out of the folder."""
+    found = posixpath.normpath(posixpath.join(posixpath.dirname(path), said))
+    return None if found.startswith(("../", "/")) or found in ("..", ".") else found
 
 
 def _replace(target: Path, source: bytes) -> None:

@@ -5,8 +5,9 @@ copied or edited. Only what a runbook plausibly needs is taken, by its ending; a
 may hold secrets.
 """
 
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path, PurePosixPath
@@ -42,6 +43,7 @@ IN_TAGS = re.compile(
     r"<(?:img|a)\s[^<>]*?\b(?:src|href)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)'|([^\s\"'<>]+))",
     re.IGNORECASE,
 )
+IN_DEFINITIONS = re.compile(r"\]:\s{0,9}(?:<([^<>\n]+)>|([^\s<>]+))")
 # In an address, two dots would be taken away by browsers.
 UP = "~"
 
@@ -51,6 +53,10 @@ class File:
     path: str  # as the text says it
     media_type: str
     content: bytes
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,31 @@ def address_of(path: str) -> str:
 def path_at(address: str) -> str:
     """The path that such an address, decoded, stands for."""
     return "/".join(".." if part == UP else part for part in address.split("/"))
+
+
+def mentioned(text: str) -> tuple[str, ...]:
+    """All that `referenced` could find in a text that was not parsed, and maybe some more."""
+    found = {
+        path_of("".join(target)) or ""
+        for pattern in (IN_TEXT, IN_TAGS, IN_DEFINITIONS)
+        for target in pattern.findall(text)
+    }
+    return tuple(sorted(found - {""}))
+
+
+def differing(
+    folder: Path, path: str, references: Iterable[str], kept: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Those of the references whose files are not the ones that were kept (hash by path).
+
+    A file that is not there, or that is not taken, is none of them: the one that was kept stays.
+    """
+    return tuple(
+        file.path
+        for said in references
+        for file in load(folder, path, (said,)).files
+        if kept.get(file.path) != file.sha256
+    )
 
 
 def referenced(document: Document) -> tuple[str, ...]:

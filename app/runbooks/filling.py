@@ -91,6 +91,21 @@ def fill_command(
     )
 
 
+def values_at_start(variables: Sequence[Variable], known: Mapping[str, str]) -> dict[str, str]:
+    """What is known of variables; nothing that does not fit: then a person is asked."""
+    found = ((variable, _value_at_start(variable, known)) for variable in variables)
+    return {variable.name: value for variable, value in found if value}
+
+
+def _value_at_start(variable: Variable, known: Mapping[str, str]) -> str | None:
+    if variable.secret:
+        return None
+    for value in (known.get(variable.source or ""), variable.default):
+        if value and check_value(variable, value) is None:
+            return value
+    return None
+
+
 def check_value(variable: Variable, value: str) -> str | None:
     """What is wrong with a value, in a sentence."""
     if not value:

@@ -208,6 +208,12 @@ def id_of(source: bytes) -> str | None:
     return facts(split(text_of(source)[0])[0]).id
 
 
+def alertnames_in(source: bytes) -> set[str]:
+    """The alerts that the front matter names, in lower case, without reading the rest."""
+    signals = facts(split(text_of(source)[0])[0]).signals
+    return {signal.alertname for signal in signals if signal.alertname}
+
+
 def title_from(path: str) -> str:
     words = re.sub(r"[_-]+", " ", PurePath(path).stem).strip()
     return (words[:1].upper() + words[1:]) or "Untitled"

@@ -73,6 +73,7 @@ class SourceForm(FlaskForm):
     message = StringField("What changed, and why", [Length(max=MAX_MESSAGE)])
     version = HiddenField()  # of the draft, as its reader saw it
     base = HiddenField()  # number of the version that the text was written from
+    fill = StringField()  # whose values the preview shows
 
     def text(self) -> str:
         return plain(self.source.data or "")

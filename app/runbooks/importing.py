@@ -10,6 +10,7 @@ from app.core.markdown import MAX_BYTES
 from app.runbooks.format import BOM, canonical_sha256, id_of
 from app.runbooks.rules import RESERVED, kebab
 
+MARKDOWN = (".md", ".markdown")
 NOT_RUNBOOKS = frozenset({"readme", "contributing", "changelog", "license", "code_of_conduct"})
 
 
@@ -121,15 +122,20 @@ def read_folder(
 
 def markdown_files(folder: Path) -> Iterable[Path]:
     """The files below a folder that can be runbooks, by name."""
-    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
-        raise NotFoundError(f"The folder {folder} can't be read.")
+    check_readable(folder)
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
         hidden = any(part.startswith((".", "_")) for part in below.parts)
-        if path.suffix.lower() not in {".md", ".markdown"} or hidden or path.is_dir():
+        if path.suffix.lower() not in MARKDOWN or hidden or path.is_dir():
             continue
         if path.stem.lower() not in NOT_RUNBOOKS:
             yield path
+
+
+def check_readable(folder: Path) -> None:
+    """Raises `NotFoundError` if a folder can't be read."""
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        raise NotFoundError(f"The folder {folder} can't be read.")
 
 
 def _read(path: Path) -> bytes:

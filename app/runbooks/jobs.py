@@ -6,11 +6,12 @@ from pathlib import Path
 
 from app.core.clock import now
 from app.core.errors import BatonError
-from app.runbooks import syncing
-from app.runbooks.importing import markdown_files
+from app.runbooks import importing, syncing
+from app.runbooks.files import DOWNLOADS, PICTURES
 
 log = logging.getLogger(__name__)
 
+WATCHED = {*importing.MARKDOWN, *PICTURES, *DOWNLOADS}
 Fingerprint = frozenset[tuple[str, int, int]]
 
 
@@ -42,11 +43,19 @@ class Watch:
 
 
 def fingerprint(folder: Path) -> Fingerprint | None:
-    """Name, time and size of each file below a folder; None if it can't be read."""
+    """Name, time and size of each file below a folder that can be of a runbook.
+
+    Pictures and other files beside one are among them. None if the folder can't be read.
+    """
     found: set[tuple[str, int, int]] = set()
     try:
-        for path in markdown_files(folder):
-            about = path.lstat()
+        importing.check_readable(folder)
+        for path in folder.rglob("*"):
+            hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+            if path.suffix.lower() not in WATCHED or hidden:
+                continue
+            # Of what a link leads to: in volumes of Kubernetes nothing else changes.
+            about = path.stat() if path.exists() else path.lstat()
             found.add((str(path), about.st_mtime_ns, about.st_size))
     except (OSError, BatonError):
         return None

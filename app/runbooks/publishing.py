@@ -67,7 +67,7 @@ def publish_draft(
 ) -> RunbookVersion:
     """Make a version of the draft and publish it, if this person may do so alone."""
     prepared = _prepare(slug, seen_version)
-    checked = check(slug, prepared.text.source, prepared.opened.published)
+    checked = check(slug, prepared.text.source, prepared.opened.published, today=at.date())
     hurdle = hurdle_of_draft(prepared.opened, checked, by)
     emergency = _refuse_or_flag(hurdle, emergency_reason)
     with unit_of_work() as session:
@@ -219,7 +219,7 @@ def publish(
     found = _version(db.session(), version_id)
     slug, published = found.runbook.slug, found.runbook.published
     text = service.read_text(slug, found.source, found.origin, found.message)
-    checked = check(slug, found.source, published)
+    checked = check(slug, found.source, published, today=at.date())
     with unit_of_work() as session:
         version = _locked(session, version_id)
         event = last_event(session, version_id)
@@ -271,7 +271,7 @@ def revert_to(
         raise RefusedError(f"This is what v{published.number} says already.")
     message = f"Back to v{older.number}"
     text = service.read_text(slug, older.source, {**BROWSER, "reverts_to": older.number}, message)
-    checked = check(slug, older.source, published)
+    checked = check(slug, older.source, published, today=at.date())
     with unit_of_work() as session:
         service.lock(session)
         runbook = _locked(session, version_id).runbook

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from markupsafe import Markup
@@ -20,6 +21,7 @@ from app.web.pagination import SIZE, Page, decode_cursor, encode_cursor, page_of
 NO_RUNBOOK = "There is no runbook of that name."
 NO_VERSION = "This runbook has no such version."
 MOST_FOUND = 1_000  # further than anybody reads
+FOUND_SIZE = 20  # a page; each line with the passage that was found
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,15 @@ class VersionLine:
 
 
 def runbook_list(
-    wanted: RunbookFilter, *, after: str | None = None, size: int = SIZE
+    wanted: RunbookFilter, *, after: str | None = None, size: int | None = None
 ) -> Page[RunbookLine]:
     """One page of runbooks: by title, or the likeliest first when words are looked for.
 
     `after` is the cursor of the page before.
     """
     if wanted.text:
-        return _found_lines(wanted, after, size)
+        return _found_lines(wanted, after, size or FOUND_SIZE)
+    size = size or SIZE
     title = func.lower(Runbook.title)
     found = _lines().where(*_matching(wanted))
     if after:
@@ -95,8 +98,9 @@ def _found_lines(wanted: RunbookFilter, after: str | None, size: int) -> Page[Ru
     )
 
 
+@cache
 def _lines() -> Select[Any]:
-    """The columns of `RunbookLine`."""
+    """The columns of `RunbookLine`. Made once: a statement is never changed, only added to."""
     newest = aliased(RunbookVersion)
     steps = (
         select(func.count())

@@ -30,7 +30,7 @@ from app.runbooks.effectiveness import (
 from app.runbooks.freshness import Around, Freshness, Known, freshness
 from app.runbooks.front_matter import Facts, facts
 from app.runbooks.rules import Published
-from app.runbooks.runs.rules import EventKind, RunStatus
+from app.runbooks.runs.rules import EventKind, Mode, RunStatus
 from app.runbooks.runs.tables import Run, RunEvent, Verification
 from app.runbooks.tables import Runbook, RunbookStep, RunbookVersion
 
@@ -160,6 +160,25 @@ def _proofs(ids: Collection[int] | None) -> dict[int, Proved]:
         )
     )
     return {row.runbook_id: Proved(row.at, row.how) for row in rows}
+
+
+def proof_of(version_id: int) -> Proved | None:
+    """What last proved this very version: a drill or an incident. None: nothing has."""
+    row = db.session.execute(
+        select(Verification.at, Verification.how)
+        .where(Verification.version_id == version_id)
+        .order_by(Verification.at.desc(), Verification.id.desc())
+        .limit(1)
+    ).one_or_none()
+    return Proved(*row) if row else None
+
+
+def was_drilled(version: RunbookVersion) -> bool:
+    """Whether a drill followed this very version, to whatever end."""
+    found = select(Run.id).where(
+        Run.runbook_id == version.runbook_id, Run.version_id == version.id, Run.mode == Mode.DRILL
+    )
+    return db.session.scalar(select(found.exists())) or False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ published stays, and a draft holds the two together. One file never stops the re
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -21,9 +22,9 @@ from app.config import settings
 from app.core.db import db, unit_of_work
 from app.core.errors import RefusedError
 from app.people.rules import BATON, Actor
-from app.runbooks import publishing, search, service
+from app.runbooks import assets, files, publishing, search, service
 from app.runbooks.commits import commits_of
-from app.runbooks.format import id_of, text_of
+from app.runbooks.format import id_of, read, text_of
 from app.runbooks.importing import Failure, File, Imported, ImportReport, read_folder
 from app.runbooks.merge import Names, merge
 from app.runbooks.rules import Status
@@ -107,8 +108,10 @@ class Taken:
     status: Status
 
     @property
-    def is_merge(self) -> bool:
-        return "merge" in self.origin
+    def is_file(self) -> bool:
+        """Whether it holds a file as it came, and nothing else."""
+        made_here = "merge" in self.origin or "files" in self.origin
+        return self.origin.get("kind") == "folder" and not made_here
 
     @property
     def is_open(self) -> bool:
@@ -125,8 +128,16 @@ class Look:
     failed: list[Failure]
     known: dict[str, Known]
     versions: dict[str, list[Taken]] = field(default_factory=dict)  # where both changed, by slug
+    # Of what is published as it was, by slug: paths of pictures that changed in the folder.
+    beside: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def state(self, slug: str) -> State | None:
+        found = self.state_of_text(slug)
+        if found is State.IN_SYNC and slug in self.beside:
+            return State.CHANGED_IN_FOLDER
+        return found
+
+    def state_of_text(self, slug: str) -> State | None:
         file = self.files.get(slug)
         return state_of(file.sha256 if file else None, self.known.get(slug))
 
@@ -156,15 +167,17 @@ def look_at(folder: Path, *, name: str | None = None) -> Look:
     _refuse_ids_of_others(look, others)
     _find_renamed(look)
     _settle(db.session(), look)
+    look.beside = _changed_beside(db.session(), look)
     return look
 
 
 def _known(session: Session) -> dict[str, Known]:
     published, newest = aliased(RunbookVersion), aliased(RunbookVersion)
     kind, merged = newest.origin["kind"].as_string(), newest.origin["merge"].as_string()
+    with_files = newest.origin["files"].as_string()
     came_in = (
         select(newest.runbook_id, func.max(newest.number).label("number"))
-        .where(kind == "folder", merged.is_(None))
+        .where(kind == "folder", merged.is_(None), with_files.is_(None))
         .group_by(newest.runbook_id)
         .subquery()
     )
@@ -249,6 +262,56 @@ def _is_gone(path: Path) -> bool:
     return False
 
 
+# --- Pictures and other files beside a runbook
+
+
+def _changed_beside(session: Session, look: Look) -> dict[str, tuple[str, ...]]:
+    """The files that what is published refers to, where the folder has others now, by slug.
+
+    They change in the folder only, so there is nothing to choose, whoever wrote the text. Where
+    the text of a file is about to come in, its pictures come with it.
+    """
+    texts = _texts_in_force(session, look)
+    named = {slug: text for slug, text in texts.items() if files.mentioned(text_of(text)[0])}
+    ids = {slug: look.known[slug].published_id or 0 for slug in named}
+    kept = assets.hashes_of(session, ids.values()) if ids else {}
+    found: dict[str, tuple[str, ...]] = {}
+    for slug, source in named.items():
+        path, has = look.files[slug].path, kept.get(ids[slug], {})
+        # Reading the text as Markdown takes longer than reading its pictures.
+        if files.differing(look.folder, path, files.mentioned(text_of(source)[0]), has):
+            with suppress(RefusedError):
+                wanted = files.referenced(read(source, path))
+                taken = files.load(look.folder, path, wanted).paths
+                found[slug] = files.differing(look.folder, path, taken, has)
+    return {slug: paths for slug, paths in found.items() if paths}
+
+
+def _texts_in_force(session: Session, look: Look) -> dict[str, bytes]:
+    """What is published, by slug, where no other text is about to come in."""
+    found: dict[str, bytes] = {}
+    changed_here: dict[int, str] = {}
+    for slug, file in look.files.items():
+        known, state = look.known.get(slug), look.state_of_text(slug)
+        if known is None or known.published_id is None:
+            continue
+        if state is State.IN_SYNC:
+            found[slug] = file.source
+        elif state is State.CHANGED_HERE:
+            changed_here[known.published_id] = slug
+    return found | {changed_here[at]: source for at, source in _sources(session, changed_here)}
+
+
+def _sources(session: Session, version_ids: Iterable[int]) -> list[tuple[int, bytes]]:
+    wanted = list(version_ids)
+    if not wanted:
+        return []
+    rows = session.execute(
+        select(RunbookVersion.id, RunbookVersion.source).where(RunbookVersion.id.in_(wanted))
+    )
+    return [(row.id, row.source) for row in rows]
+
+
 # --- Conflicts: what was taken in, and whether somebody has decided
 
 
@@ -296,7 +359,7 @@ def _versions(session: Session, runbook_ids: list[int]) -> dict[str, list[Taken]
 
 def _taken(known: Known, versions: Iterable[Taken]) -> Taken | None:
     """The version that holds the file as it came last, if it came in since both agreed."""
-    came = [one for one in versions if one.origin.get("kind") == "folder" and not one.is_merge]
+    came = [one for one in versions if one.is_file]
     return came[-1] if came and came[-1].id > (known.synced_id or 0) else None
 
 
@@ -341,6 +404,7 @@ class Prepared:
     text: Text
     merged: Text | None = None  # together with what is published
     conflicts: tuple[str, ...] = ()
+    of_published: bool = False  # its text is what is published, only files beside it are new
 
 
 def import_folder(
@@ -371,12 +435,15 @@ def import_folder(
 
 def _prepare(look: Look, report: ImportReport) -> list[Prepared]:
     wanted = (State.NEW, State.CHANGED_IN_FOLDER, State.CHANGED_IN_BOTH)
+    ids = {slug: look.known[slug].published_id or 0 for slug in look.beside}
+    sources = dict(_sources(db.session(), ids.values()))
     news: list[tuple[File, State]] = []
     for slug, file in look.files.items():
         state = look.state(slug)
         if state is State.CHANGED_IN_BOTH and is_waiting(look, slug):
             report.waiting.append(slug)
-        elif state in wanted:
+        elif state in wanted or slug in look.beside:
+            assert state is not None
             news.append((file, state))
     commits = commits_of(look.folder, [(file.path, file.source) for file, _ in news])
     found: list[Prepared] = []
@@ -386,31 +453,35 @@ def _prepare(look: Look, report: ImportReport) -> list[Prepared]:
             origin["commit"] = commits[file.path]
         if look.name is not None:
             origin["folder"] = look.name
+        source, message = file.source, f"From {file.path}"
+        if beside := look.beside.get(file.slug):
+            # The bytes of the version, not of the file: the text is the same again.
+            source, message = sources[ids[file.slug]], f"{_few(beside)} changed beside {file.path}"
+            origin["files"] = list(beside)
         try:
-            message = f"From {file.path}"
-            text = service.read_text(file.slug, file.source, origin, message, folder=look.folder)
+            text = service.read_text(file.slug, source, origin, message, folder=look.folder)
         except RefusedError as refused:
             report.failed.append(Failure(file.path, refused.sentence))
             continue
         if state is State.CHANGED_IN_BOTH:
             found.append(_together(Prepared(file, state, text), look))
         else:
-            found.append(Prepared(file, state, text))
+            found.append(Prepared(file, state, text, of_published=bool(beside)))
     return found
+
+
+def _few(paths: tuple[str, ...]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + more
 
 
 def _together(one: Prepared, look: Look) -> Prepared:
     """A file with what was published over it, by what both were made from."""
     known = look.known[one.file.slug]
-    wanted = (known.synced_id, known.published_id)
     if known.synced_id is None or known.published_id is None:
         return one
-    sources = {
-        version_id: text_of(source)[0]
-        for version_id, source in db.session.execute(
-            select(RunbookVersion.id, RunbookVersion.source).where(RunbookVersion.id.in_(wanted))
-        )
-    }
+    wanted = (known.synced_id, known.published_id)
+    sources = {at: text_of(source)[0] for at, source in _sources(db.session(), wanted)}
     names = Names(f"v{known.number}, published", f"from {one.file.path}")
     base, ours = sources[known.synced_id], sources[known.published_id]
     made = merge(base, ours, text_of(one.file.source)[0], names)
@@ -465,7 +536,9 @@ def _write(
             if made is not None:
                 report.changed.append(made)
         else:
-            version.runbook.synced_sha256, version.runbook.synced_id = version.sha256, version.id
+            if version.sha256 == one.file.sha256:
+                version.runbook.synced_sha256 = version.sha256
+                version.runbook.synced_id = version.id
             path, remarks = one.file.path, one.text.remarks
             brought = Imported(path, one.file.slug, version.number, True, remarks)
             (report.changed if known else report.new).append(brought)
@@ -502,10 +575,15 @@ def _write_files(
         and one.file.slug in newest
         and newest[one.file.slug].sha256 == one.text.sha256
         and newest[one.file.slug].runbook.retired_at is not None
+        and assets.holds(session, newest[one.file.slug].id, one.text.beside.files)
     }
     fresh = [one for one in wanted if one.file.slug not in found]
     if fresh:
-        made = service.write_versions(session, [(one.text, None) for one in fresh], by=by, at=at)
+        texts = [
+            (one.text, newest[one.file.slug].runbook.published if one.of_published else None)
+            for one in fresh
+        ]
+        made = service.write_versions(session, texts, by=by, at=at)
         found |= {one.file.slug: version for one, version in zip(fresh, made, strict=True)}
     moves = [
         (
@@ -609,6 +687,7 @@ class StatusLine:
     state: State
     number: int | None  # of the published version
     is_waiting: bool = False  # a draft holds both sides
+    beside: tuple[str, ...] = ()  # pictures of what is published that changed in the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -645,6 +724,7 @@ def status_of(look: Look) -> FolderStatus:
                 state,
                 known.number if known else None,
                 state is State.CHANGED_IN_BOTH and is_waiting(look, slug),
+                look.beside.get(slug, ()),
             )
         )
     return FolderStatus(str(look.folder), tuple(lines), tuple(look.failed))

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
-from flask import Flask
+from flask import Flask, g
 from jinja2 import Undefined
 from markupsafe import Markup
+
+from app.web.assets import static
 
 COLOURS = 4
 
@@ -27,6 +29,17 @@ def attributes(given: Mapping[str, Any]) -> Markup:
             else Markup(' {}="{}"').format(html_name, value)
         )
     return said
+
+
+def icon_svg(name: str, small: bool = False) -> Markup:
+    """An icon of static/icons.svg."""
+    known: dict[tuple[str, bool], Markup] = g.setdefault("icons", {})
+    if (name, small) not in known:
+        more = " i--sm" if small else ""
+        known[name, small] = Markup(
+            '<svg class="i{}" aria-hidden="true"><use href="{}#i-{}"/></svg>'
+        ).format(more, static("icons.svg"), name)
+    return known[name, small]
 
 
 def initials(name: str) -> str:
@@ -53,3 +66,4 @@ def register(app: Flask) -> None:
     app.jinja_env.filters.update(
         attributes=attributes, initials=initials, colour_of=colour_of, sentences=sentences
     )
+    app.jinja_env.globals["icon_svg"] = icon_svg

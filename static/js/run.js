@@ -7,7 +7,8 @@ import { toast } from "./toasts.js";
 
 const HERE_EVERY = 15_000;
 const WAITS = [2, 5, 10, 20, 30];
-const KEEPS_AFTER = 8_000;
+const KEEPS_AFTER = 8_000; // what others did
+const KEEPS_MINE_AFTER = 1_000;
 const TAKE_BACK_LASTS = 10_000;
 
 const column = () => document.getElementById("run-column");
@@ -135,7 +136,7 @@ function merge(html, { mine = false } = {}) {
   window.htmx?.process(document.getElementById("run-column"));
   if (!mine && news.length) document.getElementById("run-news").textContent = news.slice(0, 3).join(". ");
   settle();
-  laterKeep();
+  laterKeep(mine ? KEEPS_MINE_AFTER : KEEPS_AFTER);
 }
 
 let seen = document.getElementById("run-live")?.dataset.seq;
@@ -147,9 +148,16 @@ document.addEventListener("htmx:afterSettle", (event) => {
 });
 
 let keeping = null;
-function laterKeep() {
+let keepsAt = Infinity;
+function laterKeep(wait) {
+  // The earliest wish counts: a run in which something goes on all the time would never be kept.
+  if (Date.now() + wait >= keepsAt) return;
   clearTimeout(keeping);
-  keeping = setTimeout(() => navigator.onLine && keepPage(), KEEPS_AFTER);
+  keepsAt = Date.now() + wait;
+  keeping = setTimeout(() => {
+    keepsAt = Infinity;
+    if (navigator.onLine) keepPage();
+  }, wait);
 }
 
 // ---- Saying something ----
@@ -604,7 +612,12 @@ function here() {
 
 if (run && person) {
   settle();
-  if (!location.hash && current()) current().scrollIntoView({ block: "nearest" });
+  // What the commands need is asked above the first step.
+  const first = document.querySelector("#run-ask form") ?? current();
+  // A drill begins with its banner: nobody may take it for the real thing.
+  const begins = current() === document.querySelector("#run-steps > [data-step]");
+  const banner = begins && document.querySelector(".inc-head--drill");
+  if (!location.hash && first && !banner) first.scrollIntoView({ block: "nearest" });
   here();
   setInterval(here, HERE_EVERY);
   keepPage();

@@ -23,6 +23,7 @@ HERE = Path(__file__).parent
 PASSWORD = "correct horse battery"
 PEOPLE = {
     "Priya Raman": Role.ADMINISTRATOR,
+    "Lena Fischer": Role.MAINTAINER,
     "Ines Duarte": Role.RESPONDER,
     "Vera Lind": Role.VIEWER,
 }

@@ -223,6 +223,29 @@ def test_ten_answers_without_a_network_arrive_once_and_in_order(site, inside, vi
     expect(step(page, 6)).to_contain_text("seen without a network")
 
 
+def test_what_was_answered_last_is_still_there_when_the_network_goes(site, inside, visit):
+    page = site.signed_in(visit, complains=True)
+    incident_id = begin(site, page, "ManyChecks")
+    ready(page)
+    page.keyboard.press("d")
+    state(page, 1, "done")
+    state_kept = """async path => {
+        const kept = navigator.serviceWorker.controller && await caches.match(path);
+        if (!kept) return null;
+        const page = new DOMParser().parseFromString(await kept.text(), "text/html");
+        return page.getElementById("s1").dataset.state;
+    }"""
+    path = f"/incidents/{incident_id}"
+    wait_for(lambda: page.evaluate(state_kept, path) == "done" or None, "the answer to be kept")
+
+    page.context.set_offline(True)
+    page.reload()
+
+    state(page, 1, "done")
+    state(page, 2, "doing")
+    page.context.set_offline(False)
+
+
 def test_a_new_version_is_told_in_the_middle_and_switched_to(site, inside, visit):
     page = site.signed_in(visit)
     begin(site, page)

@@ -4,6 +4,7 @@ It needs no database: what stands around a runbook is what stands beside its fil
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +36,7 @@ class Beside:
 
 
 @click.command("lint")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "shape",
@@ -46,9 +47,10 @@ class Beside:
 def command(paths: tuple[Path, ...], shape: str) -> None:
     """Check runbook files, and all in folders, against the rules.
 
-    Exit code 1 if there are errors, 2 if a path can't be read.
+    Without PATHS it takes the folder of BATON_RUNBOOKS, else `runbooks`. Exit code 1 if there are
+    errors, 2 if a path can't be read.
     """
-    sources, unreadable = _read(paths)
+    sources, unreadable = _read(paths or (Path(os.environ.get("BATON_RUNBOOKS") or "runbooks"),))
     findings = _findings(sources)
     for path, why in unreadable.items():
         click.echo(f"{path} can't be read: {why}.", err=True)

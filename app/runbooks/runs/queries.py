@@ -123,6 +123,21 @@ def _plan_of_version(version_id: int, _sha256: str) -> Plan:
     return plan_of(runbooks.rendered(version))
 
 
+def readers_of(runbook_id: int, *, at: datetime) -> Sequence[str]:
+    """Who looks now at an open run of any version of a runbook, by name."""
+    return db.session.scalars(
+        select(Presence.name)
+        .join(Run, Run.id == Presence.run_id)
+        .where(
+            Run.runbook_id == runbook_id,
+            Run.status == RunStatus.OPEN,
+            Presence.seen_at > at - HERE,
+        )
+        .distinct()
+        .order_by(Presence.name)
+    ).all()
+
+
 def people(run_id: int, *, at: datetime) -> Sequence[Person]:
     """Who is looking now, and who has taken on a step in the last ten minutes."""
     rows = db.session.scalars(

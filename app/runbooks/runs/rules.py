@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
+
+from markupsafe import Markup
 
 
 class Mode(StrEnum):
@@ -73,6 +76,7 @@ SKIP_REASONS = (
     "Not possible now",
     "Takes too long",
 )
+MAX_CONDITION = 300  # of what an event keeps; nobody reads further in a list
 NONE_OF_THESE = 0  # the option that every decision has
 CLAIM_LASTS = timedelta(minutes=10)
 VERDICTS = ("worked", "wrong", "unclear")
@@ -84,9 +88,10 @@ VERDICTS = ("worked", "wrong", "unclear")
 @dataclass(frozen=True, slots=True)
 class Option:
     number: int  # from 1; 0 is "none of these"
-    label: str
+    label: str  # of its link: what to do then
     step: str = ""  # to go on with
     runbook: str = ""  # to go on with instead: a slug
+    condition: str = ""  # when to choose it, in plain words
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +110,20 @@ class PlanStep:
     options: tuple[Option, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The steps of a version, as a run follows them."""
 
     steps: tuple[PlanStep, ...]
 
     def get(self, step_id: str | None) -> PlanStep | None:
-        return next((step for step in self.steps if step.id == step_id), None)
+        return self._by_id.get(step_id)
 
-    @property
+    @cached_property
+    def _by_id(self) -> Mapping[str | None, PlanStep]:
+        return {step.id: step for step in reversed(self.steps)}  # of two, the first
+
+    @cached_property
     def undos(self) -> frozenset[str]:
         """Steps that are there only to take an earlier one back."""
         order = {step.id: step.number for step in self.steps}
@@ -158,6 +167,7 @@ def plan_of(parts: Mapping[str, Any]) -> Plan:
                             option["label"],
                             option["step"],
                             option["href"].removeprefix("/runbooks/"),
+                            Markup(option["html"]).striptags(),  # noqa: S704 only its words are kept
                         )
                         for number, option in enumerate(options, start=1)
                     ),
@@ -447,9 +457,19 @@ def goes_on_with(step: PlanStep, said: Said) -> dict[str, Any]:
     if said.kind is EventKind.DECIDED:
         chosen = next((o for o in step.options if o.number == said.detail["option"]), None)
         if chosen is None:
-            return {"label": "None of these", "goes_to": "", "runbook": ""}
-        return {"label": chosen.label, "goes_to": chosen.step, "runbook": chosen.runbook}
+            return {"label": "None of these", "condition": "", "goes_to": "", "runbook": ""}
+        return {
+            "label": chosen.label,
+            "condition": chosen.condition[:MAX_CONDITION],
+            "goes_to": chosen.step,
+            "runbook": chosen.runbook,
+        }
     return {}
+
+
+def answer_said(decided: Mapping[str, Any]) -> str:
+    """What was answered to a decision: its condition; of older events the words of its link."""
+    return str(decided.get("condition") or decided.get("label") or "None of these")
 
 
 def to_verify(plan: Plan, state: RunState) -> tuple[PlanStep, ...]:

@@ -13,9 +13,9 @@ from app.core.db import unit_of_work
 from app.core.errors import ConflictError, ForbiddenError, NotFoundError, RefusedError
 from app.people.rules import BATON, Actor
 from app.runbooks.compare import compare
-from app.runbooks.filling import check_value
+from app.runbooks.filling import check_value, values_at_start
 from app.runbooks.format import read
-from app.runbooks.front_matter import Variable, facts
+from app.runbooks.front_matter import facts
 from app.runbooks.runs import queries
 from app.runbooks.runs.queries import Followed
 from app.runbooks.runs.rules import (
@@ -81,11 +81,7 @@ def start(beginning: Beginning, *, by: Actor, at: datetime) -> Run:
                 "A drill is driven by somebody who did not write the runbook. Ask a colleague."
             )
         said = facts(version.front_matter)
-        values = {
-            variable.name: value
-            for variable in said.variables
-            if (value := _value_at_start(variable, beginning.known))
-        }
+        values = values_at_start(said.variables, beginning.known)
         run = Run(
             mode=beginning.mode,
             status=RunStatus.OPEN,
@@ -105,16 +101,6 @@ def start(beginning: Beginning, *, by: Actor, at: datetime) -> Run:
         detail = {"number": version.number, "variables": values}
         _append(session, run, Said(EventKind.STARTED, detail=detail), uuid.uuid4().hex, by, at, at)
     return run
-
-
-def _value_at_start(variable: Variable, known: Mapping[str, str]) -> str | None:
-    """What is known of it; nothing that does not fit: then a person is asked."""
-    if variable.secret:
-        return None
-    for value in (known.get(variable.source or ""), variable.default):
-        if value and check_value(variable, value) is None:
-            return value
-    return None
 
 
 def add(

@@ -5,7 +5,7 @@ Everything here is read once for the page and costs the same for one event or fo
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -145,6 +145,18 @@ class ShownStep:
         return bool(self.standing.by_seq) and not self.run.over
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether its row holds no form, no clock and nobody's name but of who did it."""
+        asks = self.plan.kind == "decision" or self.plan.options
+        return not (self.open or self.sensed or self.claimed_by or (asks and self.answerable))
+
+    @property
+    def kept_by(self) -> Hashable:
+        """All that a quiet row is made of."""
+        notes = tuple(note.seq for note in self.notes)
+        return (*self.run.kept_by, self.id, self.stamp, self.standing, self.proven, notes)
+
+    @property
     def blocks(self) -> list[tuple[str, Any]]:
         """Its body in order: prose, commands, expectations, options."""
         found: list[tuple[str, Any]] = []
@@ -234,6 +246,14 @@ class ShownRun:
     @property
     def plan(self) -> Plan:
         return self.followed.plan
+
+    @cached_property
+    def kept_by(self) -> Sequence[Hashable]:
+        """What all rows are made of; its numbers alone may come again in another database."""
+        run, reader = self.run, self.reader
+        said = (self.version.sha256, run.mode, run.model_name, sorted(self.values.items()))
+        zone = reader.time_zone if reader else None
+        return run.id, run.started_at, zone, self.may_act, hash(repr((said, self.parts)))
 
     @property
     def version(self) -> RunbookVersion:

@@ -37,6 +37,7 @@ from app.runbooks.runs.rules import NONE_OF_THESE, SKIP_REASONS, EventKind, Mode
 from app.runbooks.runs.service import StepMovedError, Taken
 from app.runbooks.runs.showing import WHAT, ShownRun, ShownStep, command, shown
 from app.web.assets import FOLDER, content_hash
+from app.web.kept import Kept
 from app.web.navigation import INCIDENT, url_if_there
 from app.web.parts import go, is_htmx, live, page
 from app.web.toast import toast
@@ -44,6 +45,7 @@ from app.web.toast import toast
 bp = Blueprint("runs", __name__, template_folder="templates")
 
 PARTS = ("live", "column", "people")
+ROWS = Kept(4_000)
 SAID = {
     EventKind.OPENED: "Step {} is open.",
     EventKind.DONE: "Step {} is done.",
@@ -57,6 +59,12 @@ SAID = {
 
 
 # --- Reading
+
+
+@bp.app_template_global("kept_row")
+def kept_row(step: ShownStep, run: ShownRun, make: Callable[[ShownStep, ShownRun], str]) -> str:
+    """The row of a step. Most rest, and are the same on the next page of the same run."""
+    return ROWS.get(step.kept_by, lambda: make(step, run)) if step.is_quiet else make(step, run)
 
 
 @bp.get("/runs/<int:run_id>")

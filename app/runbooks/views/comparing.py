@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from flask import redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.core.clock import now
 from app.core.errors import NotFoundError
 from app.people.access import requires
 from app.people.rules import Role
-from app.runbooks import queries, reviewing
+from app.runbooks import queries, reports, reviewing
 from app.runbooks.compare import Change, StepChange, compare, line_diff
 from app.runbooks.format import read, text_of
 from app.runbooks.identity import suggestions
@@ -56,6 +57,9 @@ def diff(slug: str, before: int, after: int) -> ResponseReturnValue:
         versions=queries.versions(new.runbook_id, limit=200),
         event=queries.last_event(new.id),
         reviews=reviewing.reviews_of(new.id),
+        at=now(),
+        proof=reports.proof_of(new.id),
+        was_drilled=reports.was_drilled(new),
         is_merge="merge" in new.origin,
         Change=Change,
         Status=Status,

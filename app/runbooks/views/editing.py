@@ -1,6 +1,8 @@
 """Pages to write runbooks: the editor with its checks and preview, and beginning a new one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from flask import Response, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
@@ -11,20 +13,26 @@ from app.core.errors import BatonError, ConflictError, RefusedError
 from app.people.access import current_actor, requires
 from app.people.rules import Role
 from app.registry import queries as registry
-from app.runbooks import checking, drafts, publishing, queries, reviewing, service
+from app.runbooks import checking, drafts, previewing, publishing, queries, reviewing, service
 from app.runbooks.checking import Checked
 from app.runbooks.compare import Hunk, line_diff
 from app.runbooks.drafts import EditedMeanwhileError, OpenDraft
 from app.runbooks.forms import NewRunbookForm, ReasonForm, SeenForm, SourceForm
+from app.runbooks.front_matter import facts
 from app.runbooks.lint.findings import Finding, Level, apply
+from app.runbooks.previewing import Choice
 from app.runbooks.publishing import Hurdle
 from app.runbooks.rules import Status, Verdict
+from app.runbooks.runs import queries as runs
 from app.runbooks.tables import Draft, Review
 from app.runbooks.views.blueprint import bp
 from app.runbooks.views.reading import Reading
 from app.web.errors import Problem, problem_json, wants_json
 from app.web.parts import go, is_htmx, page
 from app.web.toast import toast
+
+STILL_AT_IT = timedelta(minutes=5)  # since somebody saved: drafts are saved every few seconds
+NOTHING_SAID = facts({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,12 @@ class Conflict:
 class Written:
     """The text in the editor, with all that is said of it."""
 
-    source: str
-    message: str
     checked: Checked | None
     preview: Reading | None
     unreadable: str | None  # why it can't be checked or shown
     hurdle: Hurdle | None  # why it can't be published
+    fillings: Sequence[Choice]  # what the preview can be filled with
+    empty: Sequence[str] = ()  # variables that have no value in the preview
 
     @property
     def findings(self) -> list[Finding]:
@@ -128,7 +136,7 @@ def fix(slug: str) -> ResponseReturnValue:
     found = next(
         (
             one.fix
-            for one in checking.findings_of(slug, source)
+            for one in checking.findings_of(slug, source, today=now().date())
             if one.fix and f"{one.rule}:{one.line}" == asked
         ),
         None,
@@ -181,7 +189,9 @@ def compare_draft(slug: str) -> ResponseReturnValue:
     """What the draft changes, by step and by line."""
     opened = drafts.open_draft(slug)
     base = drafts.text_to_edit((opened.published or opened.base).source)
-    checked = checking.check(slug, opened.source.encode(), opened.published or opened.base)
+    checked = checking.check(
+        slug, opened.source.encode(), opened.published or opened.base, today=now().date()
+    )
     return page(
         "runbooks/edit_compare.html",
         opened=opened,
@@ -301,8 +311,9 @@ def _editor(
 ) -> ResponseReturnValue:
     if form is None:
         form = SourceForm(version=opened.version, base=opened.base.number)
-    written = _written(opened, source, message)
+    at = now()
     form.source.data, form.message.data = source, message
+    written = _written(opened, form, at)
     return page(
         "runbooks/edit.html",
         part="checked",
@@ -314,24 +325,44 @@ def _editor(
         conflict=conflict,
         sentence=sentence,
         changes_wanted=_changes_wanted(opened),
+        also_writing=_also_writing(opened, at),
+        followed_by=runs.readers_of(opened.runbook.id, at=at),
         refreshed=is_htmx(),
         Level=Level,
         Status=Status,
     )
 
 
-def _written(opened: OpenDraft, source: str, message: str) -> Written:
-    slug, by = opened.runbook.slug, current_actor()
+def _written(opened: OpenDraft, form: SourceForm, at: datetime) -> Written:
+    slug, by, source = opened.runbook.slug, current_actor(), str(form.source.data)
     try:
         text = service.read_text(slug, source.encode(), publishing.BROWSER)
-        checked = checking.check(slug, source.encode(), opened.published, document=text.document)
+        checked = checking.check(
+            slug, source.encode(), opened.published, today=at.date(), document=text.document
+        )
     except RefusedError as error:
-        return Written(source, message, None, None, error.sentence, Hurdle(error.sentence))
+        fillings = previewing.choices(NOTHING_SAID)
+        return Written(None, None, error.sentence, Hurdle(error.sentence), fillings)
     if source != opened.source or not opened.is_saved:
-        opened = replace(opened, source=source, saved_by_id=publishing.person(by))
+        # Whoever types is one of its writers, also before it is saved.
+        me = publishing.person(by)
+        writers = opened.writers if me is None else tuple({*opened.writers, me})
+        opened = replace(opened, source=source, writers=writers)
     hurdle = publishing.hurdle_of_draft(opened, checked, by)
-    preview = Reading(opened.base, text.parts, text.document.facts)
-    return Written(source, message, checked, preview, None, hurdle)
+    said = text.document.facts
+    fillings = previewing.choices(said)
+    chosen = form.fill.data = form.fill.data or fillings[0].value
+    values = previewing.values_as(chosen, said)
+    parts = previewing.filled(text.parts, values, said.variables)
+    empty = previewing.without_value(said, values) if values else []
+    return Written(checked, Reading(opened.base, parts, said), None, hurdle, fillings, empty)
+
+
+def _also_writing(opened: OpenDraft, at: datetime) -> str | None:
+    """Somebody else who saved this draft a moment ago, and may be at it still."""
+    if opened.saved_at is None or opened.saved_by_id == current_actor().id:
+        return None
+    return opened.saved_by if at - opened.saved_at < STILL_AT_IT else None
 
 
 def _changes_wanted(opened: OpenDraft) -> Review | None:

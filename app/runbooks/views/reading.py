@@ -7,23 +7,26 @@ from typing import Any
 
 from flask import Response, current_app, redirect, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from app.core.clock import now
 from app.core.errors import NotFoundError
 from app.people.access import current_actor, requires
 from app.people.rules import Role
 from app.registry import queries as registry
-from app.runbooks import queries, reviewing, service
+from app.runbooks import queries, reviewing, service, tallies
 from app.runbooks.front_matter import Facts, facts
 from app.runbooks.rules import MODEL_OWNER, Status, failure_mode_title
 from app.runbooks.tables import RunbookVersion
 from app.runbooks.views.blueprint import bp
-from app.web.parts import page
+from app.web.kept import Kept
+from app.web.parts import page, part_or_redirect
 from app.web.toast import toast
 
 bp.add_app_template_filter(failure_mode_title)
 
 PENDING = (Status.DRAFT, Status.IN_REVIEW)
+KEPT = Kept(64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,15 @@ def reading(version: RunbookVersion) -> Reading:
     return Reading(version, service.rendered(version), facts(front_matter))
 
 
+@bp.app_template_global("reading_part")
+def reading_part(name: str, shown: Reading) -> Markup:
+    """`runbooks/_reading.html` or `_outline.html` of a version; it is made once for all readers."""
+    key = (name, shown.version.id, hash((repr(shown.parts), repr(shown.said))))
+    # Not as a page of its own, which would ask for all that the sidebar shows.
+    template = current_app.jinja_env.get_template(f"runbooks/_{name}.html")
+    return KEPT.get(key, lambda: template.render(version=shown.version, shown=shown))
+
+
 @bp.get("/runbooks/<slug>")
 @requires(Role.VIEWER)
 def detail(slug: str) -> ResponseReturnValue:
@@ -88,6 +100,18 @@ def source(slug: str, number: int) -> ResponseReturnValue:
         queries.source(slug, number),
         mimetype="text/markdown",
         headers={"Content-Disposition": f'attachment; filename="{slug}-v{number}.md"'},
+    )
+
+
+@bp.get("/runbooks/<slug>/lint")
+@requires(Role.MAINTAINER)
+def lint_line(slug: str) -> ResponseReturnValue:
+    """How much there is to mend in the text in force: a line of its page."""
+    found = queries.current(slug)
+    tallied = tallies.of_versions({slug: found.number}, today=now().date())
+    editor = url_for("runbooks.edit", slug=slug)
+    return part_or_redirect(
+        "runbooks/_lint.html", part="line", to=editor, editor_url=editor, tally=tallied[slug]
     )
 
 
@@ -128,6 +152,7 @@ def _page_of(found: RunbookVersion) -> ResponseReturnValue:
     runbook = found.runbook
     shown = reading(found)
     lines = queries.versions(runbook.id)
+    published = next((line for line in lines if line.status is Status.PUBLISHED), None)
     related = queries.existing(shown.said.related)
     return page(
         "runbooks/detail.html",
@@ -136,7 +161,8 @@ def _page_of(found: RunbookVersion) -> ResponseReturnValue:
         version=found,
         runbook=runbook,
         is_published=runbook.published_id == found.id,
-        published=next((line for line in lines if line.status is Status.PUBLISHED), None),
+        is_in_force=found.number == (published or lines[0]).number,
+        published=published,
         versions=lines,
         event=queries.last_event(found.id),
         was_published=reviewing.was_published(found),

@@ -112,7 +112,7 @@ def _review_page(
 ) -> ResponseReturnValue:
     runbook, by = version.runbook, current_actor()
     before = reviewing.before(version)
-    checked = checking.check(runbook.slug, version.source, before)
+    checked = checking.check(runbook.slug, version.source, before, today=now().date())
     event = queries.last_event(version.id)
     assert event is not None  # written with the version
     is_emergency = reviewing.waits_as_emergency(version)

@@ -1,20 +1,23 @@
 """The page on which the runbooks folder and Baton are compared, and brought together."""
 
-from flask import Response, url_for
+from flask import Response, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.core.clock import now
 from app.core.errors import NotFoundError
 from app.people.access import current_actor, requires
 from app.people.rules import Role
-from app.runbooks import exporting, syncing
+from app.runbooks import exporting, syncing, tallies
 from app.runbooks.exporting import EXPORTED
 from app.runbooks.importing import ImportReport
 from app.runbooks.syncing import FolderStatus, State
 from app.runbooks.views.blueprint import bp
+from app.web.pagination import decode_cursor, encode_cursor
 from app.web.parts import go, page
 from app.web.toast import toast
 
+ROWS = 50
+LINT_SECONDS = 0.4  # the page asks again for what is left
 # What needs somebody comes first.
 ORDER = (
     State.CHANGED_IN_BOTH,
@@ -32,15 +35,29 @@ ORDER = (
 def sync() -> ResponseReturnValue:
     found, why = _status()
     lines = sorted(found.lines, key=lambda line: ORDER.index(line.state)) if found else []
+    cursor = request.args.get("cursor")
+    start = max(0, decode_cursor(cursor, int)[0]) if cursor else 0
+    rows = lines[start : start + ROWS]
+    published = {line.slug: line.number for line in rows if line.number}
+    tallied = tallies.of_versions(published, today=now().date(), seconds=LINT_SECONDS)
+    more = start + ROWS < len(lines)
     return page(
         "runbooks/sync.html",
+        part="files",
         folder=str(syncing.home()),
         found=found,
         why=why,
         lines=lines,
+        rows=rows,
+        start=start,
+        tallied=tallied,
+        still_to_lint=len(published) - len(tallied),
+        here=url_for("runbooks.sync", cursor=cursor),
+        first_url=url_for("runbooks.sync") if start else None,
+        next_url=url_for("runbooks.sync", cursor=encode_cursor(start + ROWS)) if more else None,
         State=State,
         exported=[line for line in lines if line.state in EXPORTED],
-        waiting=[line for line in lines if line.state in IMPORTED],
+        waiting=[line for line in lines if line.state in IMPORTED or line.beside],
     )
 
 

@@ -3,14 +3,18 @@
 import io
 import re
 import zipfile
+from datetime import timedelta
 from html import unescape
 
 import pytest
 
+from app.core.clock import now
 from app.core.db import unit_of_work
 from app.people.rules import Actor, Role
 from app.runbooks import queries, service, syncing
 from app.runbooks.rules import Status
+from app.runbooks.runs.rules import Mode, RunStatus
+from tests.support import factories
 
 PRIYA = Actor("person", None, "Priya Raman")
 
@@ -60,6 +64,33 @@ def test_what_changed_is_shown_by_step(reader, two_versions):
     assert re.search(r"severity\s+sev2\s+sev1", words)
     assert "<ins>p95" in page.text
     assert "Call &lt;b&gt;Ana&lt;/b&gt;." in page.text
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("drill", "Proven by a drill 12 days ago"),
+        ("incident", "Proven by an incident 12 days ago"),
+    ],
+)
+def test_the_newer_version_says_what_has_proven_it(reader, two_versions, how, words):
+    version = queries.version("latency", 2)
+    factories.verification(factories.run(version), at=now() - timedelta(days=12, hours=1), how=how)
+
+    assert words in text_of(reader.get("/runbooks/latency/diff/v1..v2").text)
+    assert "No drill has run v1 yet." in text_of(reader.get("/runbooks/latency/diff/v2..v1").text)
+
+
+def test_a_version_that_nothing_has_proven_says_which_of_its_steps_are_unproven(
+    reader, two_versions
+):
+    def said():
+        return text_of(reader.get("/runbooks/latency/diff/v1..v2").text)
+
+    assert "No drill has run v2 yet. Steps 1, 3 and 4 are unproven." in said()
+
+    factories.run(queries.version("latency", 2), mode=Mode.DRILL, status=RunStatus.LEFT)
+    assert "v2 was drilled, and nothing has proven it yet." in said()
 
 
 def test_what_changed_is_shown_by_line(reader, two_versions):
@@ -119,9 +150,14 @@ def test_the_folder_is_compared_file_by_file(maintainer, home, bring_in, latency
 
     words = text_of(maintainer.get("/runbooks/sync").text)
 
-    assert "Latency is high latency.md Changed here v2 Export it" in words
-    assert "Other other.md Changed in the folder v1 An import publishes it." in words
-    assert "fresh fresh.md Not imported yet nothing An import publishes it." in words
+    assert re.search(
+        r"Latency is high latency.md Changed here v2 \d errors?, \d warnings? Export it", words
+    )
+    assert (
+        "Other other.md Changed in the folder v1 4 errors, 3 warnings An import publishes it."
+        in words
+    )
+    assert "fresh fresh.md Not imported yet nothing nothing An import publishes it." in words
     assert "empty.md It is empty." in words
     assert "Export 1 as zip" in words
 

@@ -457,7 +457,7 @@ def test_a_report_tells_when_it_began_where_it_went_wrong_and_what_was_left_out(
     report = one.report
     assert (report.first_action, report.length) == (timedelta(minutes=3), timedelta(minutes=20))
     assert [remark.sentence for remark in report.wrong_branches] == [
-        "“upstream” was chosen, and led back to step 2."
+        "“One feature” was chosen, and led back to step 2."
     ]
     assert [remark.sentence for remark in report.failed] == [
         "Not as expected: flat.",

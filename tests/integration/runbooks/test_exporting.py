@@ -201,3 +201,55 @@ def test_a_patch_makes_a_file_that_is_not_there_yet(folder, publish_here):
 
     subprocess.run(["git", "apply", "-"], input=patch, cwd=folder, check=True)
     assert (folder / "a.md").read_bytes() == b"# A\nno end"
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def pictured(bring_in, write):
+    write("disk/img/graph.png", PNG)
+    write("disk/a.md", "# A\n\n![graph](img/graph.png)\n")
+    bring_in()
+
+
+def test_pictures_come_out_beside_their_runbook(pictured, export, tmp_path):
+    report = export(tmp_path / "out", name="out")
+
+    assert report.written == ["disk/a.md", "disk/img/graph.png"]
+    assert (tmp_path / "out/disk/img/graph.png").read_bytes() == PNG
+
+
+def test_a_picture_that_is_there_is_the_folder_s_own(pictured, export, tmp_path):
+    there = tmp_path / "out/disk/img/graph.png"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"another")
+
+    export(tmp_path / "out", name="out")
+
+    assert there.read_bytes() == b"another"
+
+
+def test_the_archive_holds_pictures_that_the_folder_lacks(pictured, folder, publish_here):
+    publish_here("a", b"# A\n\nNew. ![graph](img/graph.png)\n")
+    assert _archived(folder) == ["disk/a.md"]
+    (folder / "disk/img/graph.png").unlink()
+    assert _archived(folder) == ["disk/a.md", "disk/img/graph.png"]
+
+
+def _archived(folder):
+    db.session.rollback()
+    return zipfile.ZipFile(io.BytesIO(exporting.archive(syncing.look_at(folder)))).namelist()
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("img/a.png", "disk/img/a.png"),
+        ("../a.png", "a.png"),
+        ("../../a.png", None),
+        ("/etc/a.png", None),
+    ],
+)
+def test_no_picture_leads_out_of_the_folder(said, found):
+    assert exporting._beside("disk/a.md", said) == found

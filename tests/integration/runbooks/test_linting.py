@@ -4,12 +4,20 @@ from datetime import date, timedelta
 
 from app.core.db import db, unit_of_work
 from app.people.rules import Role
+from app.runbooks.checking import findings_of
 from app.runbooks.lint import lint
-from app.runbooks.linting import surroundings_of
+from app.runbooks.linting import surroundings, surroundings_of
 from app.runbooks.rules import StepKind
 from app.runbooks.runs.rules import EventKind, Mode, RunStatus
 from app.runbooks.runs.tables import Run, RunEvent, Verification
-from app.runbooks.tables import Asset, Runbook, RunbookStep, RunbookVersion, VersionAsset
+from app.runbooks.tables import (
+    Asset,
+    Runbook,
+    RunbookSignal,
+    RunbookStep,
+    RunbookVersion,
+    VersionAsset,
+)
 from tests.support import factories
 from tests.support.factories import NOON, keep
 
@@ -179,3 +187,72 @@ def test_it_costs_the_same_however_many_runbooks_there_are(app, queries):
     db.session.expire_all()
 
     assert queries(lambda: surroundings_of("drift")) == one
+
+
+# --- Alerts that were ever seen
+
+
+def signal(version, name):
+    return keep(RunbookSignal(version_id=version.id, alertname=name, condition={"alertname": name}))
+
+
+def seen_are(monkeypatch, app, *names):
+    monkeypatch.setitem(app.extensions, "alertnames_seen", lambda asked: set(asked) & set(names))
+
+
+def rb26(slug="drift", names="ModelLaet"):
+    source = f"---\nid: {slug}\nsignals:\n  - {{alertname: {names}}}\n---\n# A\n".encode()
+    found = findings_of(slug, source, today=NOON.date())
+    return [one.sentence for one in found if one.rule == "RB26"]
+
+
+def test_an_alert_that_never_came_is_told_with_the_one_that_is_meant(app, monkeypatch):
+    signal(factories.runbook("latency"), "modellate")
+    seen_are(monkeypatch, app, "modellate")
+
+    (sentence,) = rb26()
+
+    assert "never seen the alert `modellaet`" in sentence
+    assert "`modellate`" in sentence
+
+
+def test_nothing_is_said_of_alerts_while_none_is_known(app, monkeypatch):
+    seen_are(monkeypatch, app)
+    assert rb26() == []
+
+    monkeypatch.delitem(app.extensions, "alertnames_seen", raising=False)
+    assert rb26() == []
+
+
+def test_an_alert_that_came_is_fine(app, monkeypatch):
+    seen_are(monkeypatch, app, "modellaet")
+
+    assert rb26() == []
+
+
+def test_an_overdue_review_is_told_by_the_day_that_is_passed_in(app):
+    version = factories.runbook("drift")
+    source = b"---\nid: drift\nreview_every: 90d\n---\n# A\n"
+
+    def overdue(days):
+        found = findings_of("drift", source, today=(NOON + timedelta(days=days)).date())
+        return [one.rule for one in found if one.rule == "RB28"]
+
+    assert version.number == 1
+    assert (overdue(90), overdue(91)) == ([], ["RB28"])
+
+
+def test_around_many_costs_what_it_costs_around_one(app, queries):
+    first = factories.runbook("drift")
+    step(first, "old", title="What it was")
+    step(next_version(first), "look")
+    one = queries(lambda: surroundings(["drift"]))
+    slugs = ["drift", *(factories.runbook(f"other-{number}").runbook.slug for number in range(5))]
+    db.session.expire_all()
+
+    assert queries(lambda: surroundings(slugs)) == one
+    found = surroundings([*slugs, "to-be"])
+    assert found["drift"].former_steps == {"old": "What it was"}
+    assert found["drift"] == surroundings_of("drift")
+    assert found["other-1"].former_steps == {}
+    assert found["to-be"].slugs == set(slugs)

@@ -170,7 +170,7 @@ def test_a_search_goes_on_on_the_next_page(app, signed_in):
     second = browser.get(link.replace("&amp;", "&")).text
 
     assert "60 runbooks" in first
-    assert second.count('<th scope="row"') == 10
+    assert second.count('<th scope="row"') == 20
     assert browser.get("/runbooks?search=quokka&cursor=WyJ4Il0").status_code == 400
 
 

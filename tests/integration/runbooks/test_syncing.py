@@ -8,13 +8,14 @@ from sqlalchemy import func, select
 
 from app.core.db import db, unit_of_work
 from app.people.rules import Actor
-from app.runbooks import jobs, publishing, queries, service, syncing
+from app.runbooks import assets, exporting, jobs, publishing, queries, service, syncing
 from app.runbooks.merge import CONFLICT
 from app.runbooks.rules import Status
 from app.runbooks.syncing import Known, State, state_of
 from app.runbooks.tables import Runbook, RunbookVersion, VersionEvent
 
 PRIYA = Actor("person", None, "Priya Raman")
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
@@ -520,7 +521,7 @@ def test_without_git_there_is_no_commit(bring_in, latency, monkeypatch):
 def test_files_beside_a_runbook_come_along_and_stay_with_what_is_edited(
     bring_in, write, publish_here
 ):
-    write("graph.png", b"\x89PNG\r\n\x1a\nx")
+    write("graph.png", PNG)
     write("a.md", "# A\n\n![graph](graph.png)\n")
     bring_in()
     assert "/runbooks/a/v1/files/graph.png" in service.rendered(queries.published("a"))["intro"]
@@ -530,7 +531,210 @@ def test_files_beside_a_runbook_come_along_and_stay_with_what_is_edited(
     assert "/runbooks/a/v2/files/graph.png" in service.rendered(queries.published("a"))["intro"]
 
 
+OLD, NEW = PNG + b"old", PNG + b"new"
+WITH_PICTURE = "# A\n\n![graph](img/graph.png)\n"
+
+
+@pytest.fixture
+def pictured(bring_in, write):
+    """A runbook with a picture, imported."""
+    write("img/graph.png", OLD)
+    write("a.md", WITH_PICTURE)
+    bring_in()
+
+
+def test_a_picture_that_changed_makes_a_version_with_the_same_text(
+    pictured, bring_in, write, standing
+):
+    write("img/graph.png", NEW)
+    assert standing() == {"a": State.CHANGED_IN_FOLDER}
+
+    report = bring_in()
+
+    assert [(one.slug, one.number, one.published) for one in report.changed] == [("a", 2, True)]
+    assert statuses("a") == [(2, "published"), (1, "retired")]
+    first, second = queries.version("a", 1), queries.version("a", 2)
+    assert (second.source, second.sha256) == (first.source, first.sha256)
+    assert second.message == "img/graph.png changed beside a.md"
+    assert (second.parent_id, runbook("a").synced_id) == (first.id, second.id)
+    assert assets.find("a", 1, "img/graph.png").content == OLD
+    assert assets.find("a", 2, "img/graph.png").content == NEW
+    assert "/runbooks/a/v2/files/img/graph.png" in service.rendered(second)["intro"]
+    assert standing() == {"a": State.IN_SYNC}
+
+
+def test_a_picture_that_did_not_change_makes_no_version(pictured, bring_in, write):
+    write("img/graph.png", OLD)
+
+    assert bring_in().unchanged == ["a.md"]
+    assert statuses("a") == [(1, "published")]
+
+
+def test_a_picture_that_was_missing_and_is_there_now_comes_in(bring_in, write, standing):
+    write("a.md", "# A\n\n![graph][one]\n\n[one]: img/graph.png\n")
+    bring_in()
+    write("img/graph.png", NEW)
+
+    bring_in()
+
+    assert assets.find("a", 2, "img/graph.png").content == NEW
+    assert standing() == {"a": State.IN_SYNC}
+
+
+def test_a_picture_that_is_gone_or_is_none_any_more_stays_as_it_was_kept(
+    pictured, bring_in, write, standing, folder
+):
+    write("img/graph.png", b"<svg>")
+    bring_in()
+    assert standing() == {"a": State.IN_SYNC}
+
+    (folder / "img/graph.png").unlink()
+    bring_in()
+
+    assert statuses("a") == [(1, "published")]
+    assert assets.find("a", 1, "img/graph.png").content == OLD
+
+
+def test_a_text_that_comes_later_keeps_a_picture_that_is_gone(pictured, bring_in, write, folder):
+    (folder / "img/graph.png").unlink()
+    write("a.md", WITH_PICTURE + "\nMore.\n")
+
+    bring_in()
+
+    assert assets.find("a", 2, "img/graph.png").content == OLD
+
+
+def test_what_is_mentioned_but_not_shown_makes_no_version(bring_in, write):
+    write("a.png", OLD)
+    write("a.md", "---\nnote: '![x](a.png)'\n---\n# A\n\nWords.\n")
+    bring_in()
+    write("a.png", NEW)
+
+    assert bring_in().changed == []
+
+
+def test_a_picture_also_comes_to_a_text_that_was_edited_here(
+    pictured, bring_in, write, publish_here, standing, folder
+):
+    publish_here("a", "# A\n\nEdited. ![graph](img/graph.png)\n")
+    write("img/graph.png", NEW)
+    [line] = syncing.status(folder).lines
+    assert (line.state, line.beside) == (State.CHANGED_HERE, ("img/graph.png",))
+
+    bring_in()
+
+    assert statuses("a")[0] == (3, "published")
+    assert source(3, "a") == source(2, "a")
+    assert assets.find("a", 3, "img/graph.png").content == NEW
+    assert assets.find("a", 2, "img/graph.png").content == OLD
+    assert standing() == {"a": State.CHANGED_HERE}
+    assert bring_in().changed == []
+
+
+def test_a_file_that_changes_after_its_picture_did_is_still_held_together(
+    pictured, bring_in, write, publish_here, standing
+):
+    publish_here("a", "# A\n\nEdited. ![graph](img/graph.png)\n")
+    write("img/graph.png", NEW)
+    bring_in()
+    write("a.md", WITH_PICTURE + "\nMore.\n")
+
+    bring_in()
+
+    assert statuses("a")[0] == (5, "draft")
+    assert "Edited." in source(5, "a")
+    assert "More." in source(5, "a")
+    assert standing() == {"a": State.CHANGED_IN_BOTH}
+
+
+def test_an_edit_that_goes_on_from_it_has_the_new_picture(pictured, bring_in, write, publish_here):
+    write("img/graph.png", NEW)
+    bring_in()
+
+    publish_here("a", "# A\n\nEdited. ![graph](img/graph.png)\n")
+
+    assert assets.find("a", 3, "img/graph.png").content == NEW
+
+
+def test_a_file_that_comes_back_with_another_picture_is_a_new_version(
+    pictured, bring_in, write, folder
+):
+    write("b.md", "# B\n")
+    (folder / "a.md").unlink()
+    bring_in()
+    write("img/graph.png", NEW)
+    write("a.md", WITH_PICTURE)
+
+    bring_in()
+
+    assert statuses("a")[0] == (2, "published")
+    assert assets.find("a", 2, "img/graph.png").content == NEW
+
+
+def test_what_is_exported_after_it_is_the_file_as_it_came(
+    bring_in, write, folder, tmp_path, app, at
+):
+    write("graph.png", OLD)
+    path = write("a.md", b"# A\r\n\r\n![graph](graph.png)  \r\n\r\n\r\n")
+    before = path.read_bytes()
+    bring_in()
+    write("graph.png", NEW)
+    bring_in()
+
+    exporting.export_folder(tmp_path / "out", name="out", by=PRIYA, at=at)
+
+    assert (tmp_path / "out/a.md").read_bytes() == before
+
+
+def test_files_without_pictures_cost_no_query_more(bring_in, write, app, folder, queries):
+    write("a.md", "# A\n")
+    bring_in()
+    db.session.rollback()
+    without = queries(lambda: syncing.status(folder))
+
+    write("b.md", WITH_PICTURE)
+    write("img/graph.png", OLD)
+    bring_in()
+    db.session.rollback()
+
+    assert queries(lambda: syncing.status(folder)) == without + 1
+
+
 # --- Watching
+
+
+def test_a_picture_that_changed_is_imported_like_a_text(app, folder, write, at):
+    watch = jobs.Watch()
+    write("a.md", WITH_PICTURE)
+    write("img/graph.png", OLD)
+    for _ in range(3):
+        watch.look(folder, at)
+    os.utime(write("img/graph.png", NEW), ns=(1, 1))
+
+    watch.look(folder, at)
+    watch.look(folder, at)
+
+    db.session.rollback()
+    assert queries.published("a").number == 2
+
+
+def test_a_link_that_leads_to_another_file_now_counts_as_a_change(app, folder, latency, at):
+    path = latency("one")
+    old = path.rename(folder.parent / "one.md")
+    (folder / "latency.md").symlink_to(folder.parent / "current")
+    (folder.parent / "current").symlink_to(old)
+    watch = jobs.Watch()
+    for _ in range(2):
+        watch.look(folder, at)
+    (folder.parent / "two.md").write_bytes(old.read_bytes().replace(b"one", b"two, longer"))
+    (folder.parent / "next").symlink_to(folder.parent / "two.md")
+    (folder.parent / "next").replace(folder.parent / "current")
+
+    watch.look(folder, at)
+    watch.look(folder, at)
+
+    db.session.rollback()
+    assert queries.published("latency").number == 2
 
 
 def test_a_change_is_imported_when_the_folder_looks_the_same_twice(app, folder, latency, at):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from app.core.clock import now
 from app.people.rules import Role
 from app.runbooks import publishing
 from app.runbooks.rules import Verdict
@@ -25,7 +26,8 @@ def call(client, token):
     return send
 
 
-def test_a_draft_is_read_saved_and_published(call, runbook):
+def test_a_draft_is_read_saved_and_published(call, app):
+    published(at=now())
     opened = call("get", "/latency/draft").json
     assert (opened["version"], opened["base"], opened["number"]) == (0, 1, 2)
     assert opened["source"] == latency()

@@ -98,6 +98,21 @@ def test_a_reading_that_holds_is_an_answer():
     assert (uses["soak"].times, uses["soak"].minutes) == (1, 9)
 
 
+def test_answers_are_counted_by_their_conditions():
+    said = events(
+        ("which", EventKind.DECIDED, 1, {"label": "roll back", "condition": "It is the model"}),
+        ("which", EventKind.DECIDED, 2, {"label": "roll back", "condition": "It is the model"}),
+        ("which", EventKind.DECIDED, 3, {"label": "roll back"}),  # written by an older release
+        ("which", EventKind.DECIDED, 4, {"label": "None of these", "condition": ""}),
+    )
+
+    assert uses_of_steps([run()], said)["which"].answers == {
+        "It is the model": 2,
+        "roll back": 1,
+        "None of these": 1,
+    }
+
+
 def test_the_last_word_on_a_step_counts():
     said = events(
         ("look", EventKind.FEEDBACK, 1, {"verdict": "wrong"}),

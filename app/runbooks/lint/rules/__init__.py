@@ -40,7 +40,7 @@ RULES: tuple[Rule, ...] = (
     Rule("RB23", E, "No secrets", words.no_secrets),
     Rule("RB24", E, "Variables are declared, used and guarded", variables.variables_are_declared, mends=True),
     Rule("RB25", W, "A step has one command and says what to expect", steps.steps_say_what_to_expect),
-    Rule("RB26", W, "Signals name alerts and metrics that exist", front_matter.known_signals),
+    Rule("RB26", W, "Signals name alerts that exist", front_matter.known_signals),
     Rule("RB27", W, "Owner and escalation reach a person", front_matter.reachable_people),
     Rule("RB28", W, "It was verified in time, and nothing has expired", front_matter.fresh),
     Rule("RB29", E, "Every step is reached, and every decision leads out", steps.every_way_leads_out),

@@ -172,12 +172,16 @@ def no_hidden_marks(page: Page) -> Iterator[Problem]:
             yield Problem(line, sentence, fix)
     for line, text in page.raw_html:
         for tag in TAG.finditer(text):
-            within = line + text.count("\n", 0, tag.start())
             name = tag[1].lower()
             if name in ELEMENTS:
                 sentence = f"{quoted(f'<{name}>')} is shown as it is typed: write it in Markdown."
-                yield Problem(within, sentence)
+                yield Problem(_line_of(tag, line), sentence)
             elif name in markdown.TAGS and (said := HANDLER.search(tag[2])):
                 attribute = said[0].strip(" \t\n=")
                 sentence = f"The attribute {quoted(attribute)} has no effect here: remove it."
-                yield Problem(within, sentence)
+                yield Problem(_line_of(tag, line), sentence)
+
+
+def _line_of(tag: re.Match[str], first: int) -> int:
+    # Only of what is told: in a long text that counts for seconds.
+    return first + tag.string.count("\n", 0, tag.start())

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.runbooks.front_matter import Facts, Signal
 from app.runbooks.rules import fits
-from app.runbooks.runs.rules import MOVES, EventKind, Happened, Plan, RunStatus
+from app.runbooks.runs.rules import MOVES, EventKind, Happened, Plan, RunStatus, answer_said
 
 REVIEW_EVERY = timedelta(days=90)  # of a runbook that says nothing of it
 FIRST_WITHIN = timedelta(days=7)  # for one that was never drilled, or whose proof is too old
@@ -292,7 +292,7 @@ def _leads_to(event: Happened) -> str:
 
 
 def _answer(event: Happened) -> str:
-    return f"“{event.detail.get('label') or 'None of these'}” was chosen"
+    return f"“{answer_said(event.detail)}” was chosen"
 
 
 def _what_failed(event: Happened) -> str:
