@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         "up to this many bytes. Beyond it senders are told 503 and try again.",
     )
     delivery_days: int = Field(30, ge=1, description="Days that deliveries are kept.")
+    reading_days: int = Field(
+        3,
+        ge=1,
+        description="Days that each reading of a panel is kept; after that, by the hour, 400 days.",
+    )
     session_hours: int = Field(12, ge=1, description="Hours until a sign-in ends.")
     reopen_minutes: int = Field(
         10,

@@ -135,3 +135,12 @@ class Change(Table):
     model_id: Mapped[int | None] = mapped_column(ForeignKey("ml_models.id"), index=True)
     links: Mapped[list[Any]]
     detail: Mapped[dict[str, Any]]
+
+
+class FeedCursor(Table):
+    """How far something has been read that only ever grows."""
+
+    __tablename__ = "feed_cursors"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    position: Mapped[int] = mapped_column(BigId)

@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from pydantic_core import to_json
-from sqlalchemy import JSON, Boolean, Column, Connection, Integer, LargeBinary, Table
+from sqlalchemy import JSON, Boolean, Column, Connection, Float, Integer, LargeBinary, Table
 from sqlalchemy import Enum as EnumType
 
 from app.core.db import Table as DeclaredTable
@@ -182,6 +182,8 @@ def _array_type(column: Column[Any]) -> str:
             return "boolean"
         case Integer():
             return "bigint"
+        case Float():
+            return "float8"
         case LargeBinary():
             return "bytea"
         case UtcDateTime():

@@ -34,6 +34,12 @@ JOB_SECONDS = Histogram("baton_job_seconds", "How long jobs ran.", ("job",), buc
 REQUEST_SECONDS = Histogram(
     "baton_request_seconds", "Server time of pages and API calls.", ("endpoint",), buckets=QUICK
 )
+HEALTH_LOOKS = Counter("baton_health_looks", "Sources of readings asked.", ("kind", "result"))
+HEALTH_LAG_SECONDS = Histogram(
+    "baton_health_lag_seconds",
+    "From the moment that a source was due to the record of what it said.",
+    buckets=SLOW,
+)
 
 
 def observe_job(name: str, outcome: str, seconds: float) -> None:

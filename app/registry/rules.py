@@ -244,6 +244,10 @@ DEFAULT_LABELS = ("model", "model_name")
 CACHED_ANSWERS = 65_536
 
 
+OWN_LABEL = "baton_model"  # on alerts of Baton's own panels
+MOST_LABELS = 1_000  # more than a matcher can have
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingRow:
     """What routing needs to know of one model in production."""
@@ -266,14 +270,18 @@ class Match:
     why: str
 
 
+Exact = tuple[tuple[str, str], ...]
+Globs = tuple[tuple[str, tuple[str, ...]], ...]  # label, and the texts between its stars
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One matcher of one model, taken apart. A lower rank is tried before a higher one."""
 
     rank: int
     row: RoutingRow
-    exact: tuple[tuple[str, str], ...]
-    globs: tuple[tuple[str, tuple[str, ...]], ...]  # label, and the texts between its stars
+    exact: Exact
+    globs: Globs
 
     def fits(self, labels: Mapping[str, str]) -> bool:
         # Plain loops: this runs for each alert, and generators cost more than what they do here.
@@ -374,8 +382,10 @@ class Routing:
 
 
 def _claims(rows: Iterable[RoutingRow]) -> list[Claim]:
-    drafts = []
+    drafts: list[tuple[int, int, int, RoutingRow, Exact, Globs]] = []
     for row in rows:
+        # What Baton itself says of a model is that model's, whatever its matchers ask for.
+        drafts.append((-MOST_LABELS, 0, row.model_id, row, ((OWN_LABEL, row.slug),), ()))
         for matcher in row.matchers or tuple({name: row.slug} for name in DEFAULT_LABELS):
             exact = tuple((name, value) for name, value in matcher.items() if "*" not in value)
             globs = tuple(

@@ -15,6 +15,8 @@ from app.config import settings
 from app.core.clock import now
 from app.core.db import unit_of_work
 from app.core.secrets import encrypt, new_secret, secret_hash
+from app.health.rules import Lane
+from app.health.tables import HealthSource, Panel, Slo
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from app.people import access
@@ -241,3 +243,60 @@ def incident(**more: Any) -> Incident:
     if "model_id" not in more and "model" not in more:
         values["triage_key"] = uuid.uuid4().hex
     return keep(Incident(**(values | more)))
+
+
+def health_source(kind: str = "openmetrics", **more: Any) -> HealthSource:
+    number = next(_numbers)
+    return keep(
+        HealthSource(
+            slug=more.pop("slug", f"source-{number}"),
+            name=more.pop("name", f"Source {number}"),
+            kind=kind,
+            url=more.pop("url", "http://serving.example.com:9000/metrics"),
+            options=more.pop("options", {}),
+            every=more.pop("every", 30),
+            due_at=more.pop("due_at", NOON),
+            created_at=NOON,
+            created_by="Baton",
+            **more,
+        )
+    )
+
+
+def panel(model: MlModel, lane: Lane = Lane.LATENCY, **more: Any) -> Panel:
+    number = next(_numbers)
+    return keep(
+        Panel(
+            model_id=model.id,
+            slug=more.pop("slug", f"panel-{number}"),
+            title=more.pop("title", "p99 latency"),
+            lane=lane,
+            spec=more.pop("spec", {}),
+            unit=more.pop("unit", "ms"),
+            window=more.pop("window", 300),
+            above=more.pop("above", 250.0),
+            stale_after=more.pop("stale_after", 300),
+            failure_mode=more.pop("failure_mode", "latency_regression"),
+            created_at=NOON,
+            created_by="Baton",
+            **more,
+        )
+    )
+
+
+def slo(model: MlModel, **more: Any) -> Slo:
+    number = next(_numbers)
+    return keep(
+        Slo(
+            model_id=model.id,
+            slug=more.pop("slug", f"slo-{number}"),
+            title=more.pop("title", "Requests within 250 ms"),
+            target=more.pop("target", 0.99),
+            window_days=more.pop("window_days", 28),
+            spec=more.pop("spec", {}),
+            counts={},
+            created_at=NOON,
+            created_by="Baton",
+            **more,
+        )
+    )

@@ -1,0 +1,143 @@
+"""Baton's own panels as a sender: their state changes become deliveries like any other's.
+
+So a breach that Baton sees is routed, joined to an incident, listed and replayed as an alert from
+outside is. The panels know nothing of it: they record facts, and this reads them with a cursor.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from app.alerts.keys import keys
+from app.alerts.rules import DeliveryState
+from app.alerts.tables import Delivery, FeedCursor, Integration
+from app.config import settings
+from app.core.db import unit_of_work
+from app.core.jobs import enqueue
+from app.core.secrets import new_secret, secret_hash
+from app.health import queries as health
+from app.health.queries import Fact
+from app.people.rules import BATON
+from app.registry.rules import OWN_LABEL
+
+NAME = "Baton health"
+SOURCE = "generic"
+AT_ONCE = 200  # changes in a delivery
+FIRES = {"breach", "blind", "burning"}
+ENDS = {"recovered": "breach", "seeing": "blind", "burnt_out": "burning"}
+BLIND_MODE = "monitoring_blind"
+ALERTNAMES = {"breach": "HealthBreach", "blind": "HealthBlind", "burning": "ErrorBudgetBurn"}
+SEVERITIES = {1: "critical", 2: "error", 3: "warning", 4: "info"}
+
+
+def read_changes(*, at: datetime) -> int:
+    """Hand on what changed since the last time. Returns how many changes there were."""
+    read = 0
+    while facts := _read_some(at):
+        read += len(facts)
+        if len(facts) < AT_ONCE:
+            break
+    return read
+
+
+def _read_some(at: datetime) -> Sequence[Fact]:
+    with unit_of_work() as session:
+        cursor = session.get(FeedCursor, "health", with_for_update=True)
+        if cursor is None:
+            cursor = FeedCursor(name="health", position=0)
+            session.add(cursor)
+        facts = health.facts_after(cursor.position, limit=AT_ONCE)
+        if not facts:
+            return facts
+        cursor.position = facts[-1].id
+        alerts = [_alert(fact) for fact in facts if fact.fact in {*FIRES, *ENDS}]
+        alerts = [alert for alert in alerts if "failure_mode" in alert["labels"]]
+        if alerts:
+            _deliver(session, alerts, facts[-1].id, at)
+    return facts
+
+
+def _alert(fact: Fact) -> dict[str, Any]:
+    kind = ENDS.get(fact.fact, fact.fact)
+    said = fact.detail
+    subject = f"slo-{fact.slo_id}" if fact.slo_id else f"panel-{fact.panel_id}"
+    moment = fact.at.isoformat()
+    labels = {
+        OWN_LABEL: said["model"],
+        "model": said["model"],
+        "failure_mode": BLIND_MODE if kind == "blind" else said.get("failure_mode", ""),
+        "panel": said.get("panel") or said.get("slo", ""),
+        "lane": said.get("lane", ""),
+    }
+    ends = fact.fact in ENDS
+    return {
+        "name": ALERTNAMES[kind],
+        "fingerprint": f"{kind}-{subject}",
+        "status": "resolved" if ends else "firing",
+        "summary": fact.sentence,
+        "severity": SEVERITIES.get(said.get("severity", 3), "warning"),
+        "labels": {name: value for name, value in labels.items() if value},
+        "annotations": _annotations(said),
+        "ends_at" if ends else "starts_at": moment,
+        "links": [{"href": f"{settings().url}/models/{said['model']}", "text": "Health"}],
+    }
+
+
+def _annotations(said: Mapping[str, Any]) -> dict[str, str]:
+    names = ("value", "limit", "unit", "rows", "source", "remark", "rate", "factor", "left")
+    return {name: str(said[name]) for name in names if said.get(name) not in (None, "")}
+
+
+def _deliver(
+    session: Session, alerts: Sequence[Mapping[str, Any]], newest: int, at: datetime
+) -> None:
+    body = json.dumps({"alerts": alerts}).encode()
+    session.execute(
+        insert(Delivery),
+        [
+            {
+                "receipt": uuid4().hex,
+                "integration_id": _integration(session, at).id,
+                "source": SOURCE,
+                "received_at": at,
+                "path": "/in/generic",
+                "headers": {},
+                "body": body,
+                "size": len(body),
+                "sha256": hashlib.sha256(body).hexdigest(),
+                "sender_id": f"health-{newest}",
+                "state": DeliveryState.RECEIVED,
+                "what": str(alerts[0]["summary"])
+                if len(alerts) == 1
+                else f"{len(alerts)} alerts, the first {alerts[0]['summary']}",
+            }
+        ],
+    )
+    enqueue("alerts.process_inbox", int(at.timestamp()), key=f"health-{newest}")
+
+
+def _integration(session: Session, at: datetime) -> Integration:
+    """The door that stands for Baton's own panels. Nobody has its key."""
+    found = session.scalars(
+        select(Integration).where(Integration.name == NAME, Integration.created_by == BATON.name)
+    ).first()
+    if found is None:
+        key = new_secret()
+        found = Integration(
+            name=NAME,
+            source=SOURCE,
+            key_hash=secret_hash(key),
+            last_four=key[-4:],
+            created_at=at,
+            created_by=BATON.name,
+        )
+        session.add(found)
+        session.flush()
+        keys.forget()
+    return found

@@ -1,0 +1,1 @@
+"""What serving and drift APIs say about each model, and when it is news."""

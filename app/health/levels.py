@@ -1,0 +1,229 @@
+"""Service levels: what was counted, how fast the budget burns, and when that is news."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from app.core.bulk import Bulk
+from app.core.db import db, unit_of_work
+from app.core.errors import NotFoundError
+from app.health.recording import write_changes
+from app.health.slo_rules import (
+    WINDOWS,
+    Burn,
+    Count,
+    Objective,
+    burn_rate,
+    burning,
+    remaining,
+    time_to_exhaustion,
+)
+from app.health.tables import Slo, SloCount
+from app.registry.tables import MlModel
+
+RUNNING = 0  # key of running totals, from which steps are made
+MISSED = timedelta(minutes=5)  # without a look for longer, nothing is claimed about a burn
+
+WRITE_SUMS = Bulk(
+    SloCount,
+    ("slo_id", "at", "bad", "total"),
+    "ON CONFLICT (slo_id, at) DO UPDATE SET bad = excluded.bad, total = excluded.total",
+)
+
+
+def objective_of(slo: Slo) -> Objective:
+    return Objective(slo.target, timedelta(days=slo.window_days))
+
+
+def counts_of(slo: Slo) -> dict[timedelta, Count]:
+    """What is known of each window; a window that was not measured is missing."""
+    return {
+        timedelta(seconds=int(seconds)): Count(*pair)
+        for seconds, pair in slo.counts.items()
+        if int(seconds) != RUNNING
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A service level as it stands, for pages."""
+
+    slo: Slo
+    left: float | None  # share of the budget; none: not measured
+    rates: Mapping[timedelta, float | None]  # burn rate by window
+    exhausted_in: timedelta | None  # at the pace of the last hour
+    is_current: bool  # looked at recently
+
+
+def level(slo: Slo, *, at: datetime) -> Level:
+    """Budget left, burn rates and the time until it is gone at the pace of the last hour."""
+    objective, counts = objective_of(slo), counts_of(slo)
+    whole = counts.get(objective.window)
+    left = None if whole is None else remaining(whole, objective)
+    rates = {
+        window: burn_rate(counts[window], objective) if window in counts else None
+        for window in WINDOWS
+    }
+    gone = None
+    if left is not None:
+        gone = time_to_exhaustion(left, rates[timedelta(hours=1)], objective)
+    is_current = slo.looked_at is not None and at - slo.looked_at <= MISSED
+    return Level(slo, left, rates, gone, is_current)
+
+
+def take_counts(
+    session: Session,
+    counted: Mapping[int, Mapping[int, tuple[float, float]]],
+    *,
+    at: datetime,
+) -> None:
+    """Keep what a source counted, by SLO and window, and judge it. In the caller's unit of work.
+
+    A source that can't look back gives running totals under the key 0; windows are then summed
+    from what they rose by since.
+    """
+    slos = session.scalars(
+        select(Slo).where(Slo.id.in_(list(counted)), Slo.closed_at.is_(None))
+    ).all()
+    for slo in slos:
+        found = counted[slo.id]
+        counts: dict[str, Any] = {str(window): list(pair) for window, pair in found.items()}
+        if RUNNING in found:
+            sums = _add(session, slo, found[RUNNING], at=at)
+            counts |= _windows(session, slo, sums, at=at)
+        _judge(session, slo, counts, at=at)
+
+
+def _add(session: Session, slo: Slo, running: tuple[float, float], *, at: datetime) -> Count:
+    """Events since the service level began, with those since the last look added."""
+    newest = session.execute(
+        select(SloCount.bad, SloCount.total)
+        .where(SloCount.slo_id == slo.id)
+        .order_by(SloCount.at.desc())
+        .limit(1)
+    ).first()
+    sums = Count(newest.bad, newest.total) if newest else Count(0, 0)
+    before = slo.counts.get(str(RUNNING))
+    if before is not None:
+        bad, total = running[0] - before[0], running[1] - before[1]
+        if bad >= 0 and total >= 0:  # else the totals began anew
+            sums = Count(sums.bad + bad, sums.total + total)
+    step = at.astimezone(UTC).replace(second=0, microsecond=0)
+    row = {"slo_id": slo.id, "at": step, "bad": sums.bad, "total": sums.total}
+    WRITE_SUMS.write(session.connection(), [row])
+    return sums
+
+
+def _windows(session: Session, slo: Slo, sums: Count, *, at: datetime) -> dict[str, Any]:
+    """Events of every window: what the sums rose by since it began."""
+    windows = [*WINDOWS, timedelta(days=slo.window_days)]
+    first = (
+        select(SloCount.bad, SloCount.total)
+        .where(SloCount.slo_id == slo.id)
+        .order_by(SloCount.at)
+        .limit(1)
+    )
+    found = {}
+    for window in windows:
+        # Counted for less than the window: as far back as it goes.
+        then = (
+            session.execute(
+                select(SloCount.bad, SloCount.total)
+                .where(SloCount.slo_id == slo.id, SloCount.at <= at - window)
+                .order_by(SloCount.at.desc())
+                .limit(1)
+            ).first()
+            or session.execute(first).one()
+        )
+        pair = [sums.bad - then.bad, sums.total - then.total]
+        found[str(int(window.total_seconds()))] = pair
+    return found
+
+
+def _judge(session: Session, slo: Slo, counts: dict[str, Any], *, at: datetime) -> None:
+    before = slo.burning
+    windows = {
+        timedelta(seconds=int(seconds)): Count(*pair)
+        for seconds, pair in counts.items()
+        if int(seconds) != RUNNING
+    }
+    objective = objective_of(slo)
+    found = burning(windows, objective, min_events=slo.min_events)
+    after = found[0].alert.burn.value if found else ""
+    since = slo.burning_since if after == before else (at if after else None)
+    rows = Slo.__table__
+    session.execute(
+        # Not through the version of the row: no person wrote this.
+        update(rows)  # type: ignore[arg-type]  # FromClause; a Table
+        .where(rows.c.id == slo.id)
+        .values(counts=counts, burning=after, burning_since=since, looked_at=at, trouble="")
+    )
+    session.expire(slo)
+    if after == before:
+        return
+    whole = windows.get(objective.window)
+    left = remaining(whole, objective) if whole else None
+    rate = found[0].long_rate if found else None
+    model = session.get_one(MlModel, slo.model_id)
+    write_changes(
+        session.connection(),
+        [
+            {
+                "panel_id": None,
+                "slo_id": slo.id,
+                "model_id": slo.model_id,
+                "at": at,
+                "before": before or "even",
+                "after": after or "even",
+                "fact": "burning" if after else "burnt_out",
+                "sentence": _in_words(slo.title, rate, left),
+                "detail": {
+                    "slo": slo.slug,
+                    "title": slo.title,
+                    "model": model.slug,
+                    "burn": after,
+                    "rate": rate,
+                    "factor": found[0].factor if found else None,
+                    "left": left,
+                    "target": slo.target,
+                    "failure_mode": slo.failure_mode,
+                    "severity": 2 if after == Burn.PAGE else 3,
+                },
+            }
+        ],
+    )
+
+
+def _in_words(title: str, rate: float | None, left: float | None) -> str:
+    if rate is None:
+        return f"{title}: the error budget burns no faster than it may"
+    rest = "" if left is None else f", {max(left, 0) * 100:.0f} % of it is left"
+    return f"{title}: the error budget burns {rate:.1f} times too fast{rest}"
+
+
+def find(model_slug: str, slug: str) -> Slo:
+    """A service level by the names in its address."""
+    found = db.session.scalars(
+        select(Slo)
+        .join(MlModel, MlModel.id == Slo.model_id)
+        .where(MlModel.slug == model_slug, Slo.slug == slug, Slo.closed_at.is_(None))
+    ).one_or_none()
+    if found is None:
+        raise NotFoundError(f"{model_slug} has no service level {slug}.")
+    return found
+
+
+def purge(*, at: datetime) -> None:
+    """Drop counts that are older than any window needs."""
+    with unit_of_work() as session:
+        longest = session.scalar(select(func.max(Slo.window_days))) or 0
+        rows = SloCount.__table__
+        session.execute(
+            delete(rows).where(  # type: ignore[arg-type]  # FromClause; a Table
+                rows.c.at < at - timedelta(days=longest + 1)
+            )
+        )

@@ -1,0 +1,1 @@
+"""Queries in PromQL, and the API that answers them."""

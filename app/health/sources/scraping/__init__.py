@@ -1,0 +1,1 @@
+"""A page of metrics that Baton scrapes: how it is read, kept and looked back on."""

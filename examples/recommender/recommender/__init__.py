@@ -1,0 +1,1 @@
+"""A shop's "similar items": a small recommender, run, watched and broken on purpose."""

@@ -1,0 +1,107 @@
+"""Service levels: from what a source counted to a budget, burn rates and facts."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.core.db import db, unit_of_work
+from app.health import levels, queries
+from app.health.slo_rules import WINDOWS
+from app.health.tables import Slo
+from tests.support import factories
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def slo(app):
+    return factories.slo(
+        factories.model("recsys-home", owner=factories.team()), failure_mode="latency_regression"
+    )
+
+
+def take(slo, counts, at):
+    with unit_of_work() as session:
+        levels.take_counts(session, {slo.id: counts}, at=at)
+    db.session.expire_all()
+    return db.session.get_one(Slo, slo.id)
+
+
+def everywhere(bad, total):
+    return {int(window.total_seconds()): (bad, total) for window in (*WINDOWS, 672 * HOUR)}
+
+
+def facts():
+    return [(one.fact, one.sentence) for one in queries.facts_after(0, limit=100)]
+
+
+def test_counts_of_a_source_that_looks_back_are_taken_as_they_are(slo, at):
+    take(slo, everywhere(310, 50_000), at)
+
+    level = levels.level(db.session.get_one(Slo, slo.id), at=at)
+
+    assert level.left == pytest.approx(0.38)
+    assert level.rates[HOUR] == pytest.approx(0.62)
+    assert level.exhausted_in == pytest.approx(timedelta(days=28 * 0.38 / 0.62), rel=1e-9)
+    assert level.is_current
+
+
+def test_a_burn_is_a_fact_and_so_is_its_end(slo, at):
+    take(slo, everywhere(1_420, 10_000), at)
+    take(slo, everywhere(1_420, 10_000), at + timedelta(seconds=30))
+    take(slo, everywhere(10, 10_000), at + timedelta(minutes=1))
+
+    assert facts() == [
+        (
+            "burning",
+            ("Requests within 250 ms: the error budget burns 14.2 times too fast, "
+            "0 % of it is left"),
+        ),
+        ("burnt_out", "Requests within 250 ms: the error budget burns no faster than it may"),
+    ]  # fmt: skip
+
+
+def test_little_traffic_is_no_burn(slo, at):
+    with unit_of_work() as session:
+        session.get_one(Slo, slo.id).min_events = 10_001
+
+    assert take(slo, everywhere(10_000, 10_000), at).burning == ""
+
+
+def test_running_totals_become_windows(slo, at):
+    for minute in range(121):
+        # A hundred requests a minute; in the second hour a tenth of them is bad.
+        bad = max(0, minute - 60) * 10
+        found = take(slo, {0: (bad, minute * 100)}, at + timedelta(minutes=minute))
+
+    counts = levels.counts_of(found)
+    assert (counts[HOUR].bad, counts[HOUR].total) == (600, 6_000)
+    assert (counts[timedelta(minutes=5)].bad, counts[timedelta(minutes=5)].total) == (50, 500)
+    # Counted for two hours only: as far back as it goes.
+    assert (counts[6 * HOUR].bad, counts[6 * HOUR].total) == (600, 12_000)
+
+
+def test_totals_that_began_anew_are_not_counted_backwards(slo, at):
+    for minute, pair in enumerate([(0, 0), (10, 1_000), (1, 50), (2, 150)]):
+        found = take(slo, {0: pair}, at + timedelta(minutes=minute))
+
+    assert levels.counts_of(found)[HOUR].total == 1_100
+    assert levels.counts_of(found)[HOUR].bad == 11
+
+
+def test_a_level_that_nobody_looked_at_is_not_current(slo, at):
+    level = levels.level(slo, at=at)
+    assert (level.left, level.exhausted_in, level.is_current) == (None, None, False)
+
+    taken = take(slo, everywhere(0, 10), at)
+    assert not levels.level(taken, at=at + timedelta(minutes=6)).is_current
+
+
+def test_old_counts_are_dropped(slo, at):
+    take(slo, {0: (0, 0)}, at - timedelta(days=40))
+    take(slo, {0: (1, 10)}, at)
+
+    levels.purge(at=at)
+
+    taken = take(slo, {0: (2, 20)}, at + timedelta(minutes=1))
+    assert levels.counts_of(taken)[HOUR].total == 10
