@@ -21,6 +21,7 @@ from sqlalchemy import (
     and_,
     any_,
     case,
+    collate,
     column,
     exists,
     func,
@@ -33,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.core.db import db, is_sqlite, unit_of_work
 from app.runbooks.front_matter import FENCED
@@ -91,7 +92,7 @@ def find(
     found = (
         select(Runbook.id, Runbook.slug, Runbook.title, retired, place)
         .where(_is_one_of(ids), *among)
-        .order_by(retired, place, func.lower(Runbook.title), Runbook.slug)
+        .order_by(retired, place, _by_name())
     )
     if len(ids) > MOST_WEIGHED:
         rows = list(db.session.execute(found.limit(limit).offset(offset)))
@@ -113,6 +114,11 @@ def find(
         )
         for row in rows
     ]
+
+
+def _by_name() -> ColumnElement[str] | InstrumentedAttribute[str]:
+    """In an order that costs nothing: the languages' own takes half of a search of thousands."""
+    return Runbook.slug if is_sqlite() else collate(Runbook.slug, "C")
 
 
 def count(typed: str, *, among: Sequence[ColumnElement[bool]] = ()) -> int:
