@@ -137,7 +137,7 @@ def _refuse_own_secrets(netloc: str) -> None:
     for *_, address in found:
         one = ipaddress.ip_address(str(address[0]).partition("%")[0])
         if getattr(one, "ipv4_mapped", None):
-            one = one.ipv4_mapped  # type: ignore[union-attr,assignment]
+            one = one.ipv4_mapped  # type: ignore[union-attr,assignment]  # IPv6 only
         if any(one in network for network in NEVER if network.version == one.version):
             raise UnreachableError(f"{netloc} leads to an address that Baton never asks.")
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, db, unit_of_work
@@ -87,13 +87,11 @@ def take(
                 "freshness_checked_at": at,
                 "freshness_remark": "missing from the last check",
             }
-    table = Dataset.__table__
+    table = cast(Table, Dataset.__table__)
     for dataset_id, said in values.items():
         if said:
             # Not through the version of the row: no person edits what was seen.
-            session.execute(
-                update(table).where(table.c.id == dataset_id).values(**said)  # type: ignore[arg-type]
-            )
+            session.execute(update(table).where(table.c.id == dataset_id).values(**said))
         if said.get("fresh_within") is not None:
             _promise(session, dataset_id, said["fresh_within"])
     session.expire_all()
@@ -153,9 +151,9 @@ def _said(report: DatasetReport, row: AnyRow, so_far: Mapping[str, Any]) -> dict
 
 def _promise(session: Session, dataset_id: int, fresh_within: int) -> None:
     """The promise is the limit of the panels of freshness."""
-    rows = Panel.__table__
+    rows = cast(Table, Panel.__table__)
     session.execute(
-        update(rows)  # type: ignore[arg-type]
+        update(rows)
         .where(rows.c.dataset_id == dataset_id, rows.c.lane == Lane.FRESHNESS)
         .values(above=float(fresh_within))
     )

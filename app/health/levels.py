@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Table, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.core.bulk import Bulk
@@ -155,10 +155,10 @@ def _judge(session: Session, slo: Slo, counts: dict[str, Any], *, at: datetime) 
     found = burning(windows, objective, min_events=slo.min_events)
     after = found[0].alert.burn.value if found else ""
     since = slo.burning_since if after == before else (at if after else None)
-    rows = Slo.__table__
+    rows = cast(Table, Slo.__table__)
     session.execute(
         # Not through the version of the row: no person wrote this.
-        update(rows)  # type: ignore[arg-type]  # FromClause; a Table
+        update(rows)
         .where(rows.c.id == slo.id)
         .values(counts=counts, burning=after, burning_since=since, looked_at=at, trouble="")
     )
@@ -221,9 +221,5 @@ def purge(*, at: datetime) -> None:
     """Drop counts that are older than any window needs."""
     with unit_of_work() as session:
         longest = session.scalar(select(func.max(Slo.window_days))) or 0
-        rows = SloCount.__table__
-        session.execute(
-            delete(rows).where(  # type: ignore[arg-type]  # FromClause; a Table
-                rows.c.at < at - timedelta(days=longest + 1)
-            )
-        )
+        rows = cast(Table, SloCount.__table__)
+        session.execute(delete(rows).where(rows.c.at < at - timedelta(days=longest + 1)))

@@ -12,10 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app
-from sqlalchemy import select, update
+from sqlalchemy import Table, select, update
 
 from app.core.clock import now
 from app.core.db import db, unit_of_work
@@ -29,6 +30,8 @@ from app.health.tables import HealthSource, Panel, Slo
 from app.registry.tables import MlModel
 
 log = logging.getLogger(__name__)
+
+SOURCE_ROWS = cast(Table, HealthSource.__table__)  # written past the version of the row
 
 SHARDS = 32  # sources that are asked at once
 AT_ONCE = 400  # sources of one tick; the rest are due in the next one
@@ -108,8 +111,8 @@ def claim(*, at: datetime) -> list[Due]:
         for source in sources:
             # Not through the version of the row: no person edits when it is due.
             session.execute(
-                update(HealthSource.__table__)  # type: ignore[arg-type]  # FromClause; a Table
-                .where(HealthSource.__table__.c.id == source.id)
+                update(SOURCE_ROWS)
+                .where(SOURCE_ROWS.c.id == source.id)
                 .values(due_at=at + _pause(source.every, source.failures))
             )
         ids = list(was_due)
@@ -163,7 +166,7 @@ def _look_at_all(due: Sequence[Due]) -> Iterator[Looked]:
     """What each source says, as soon as it says it."""
     if not due:
         return
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
     with ThreadPoolExecutor(min(SHARDS, len(due)), "health") as shards:
         looks: list[Future[Looked]] = [shards.submit(_look, app, one) for one in due]
         for look in as_completed(looks):
@@ -188,6 +191,7 @@ def _look(app: Flask, due: Due) -> Looked:
             log.exception("A source can't be read.", extra={"source": due.name})
             return Looked(due, None, "Baton failed at reading it; the log says more.", now())
         finally:
+            # What was asked is answered; a connection that can't be given back spoils nothing.
             with suppress(Exception):
                 db.session.remove()
     return Looked(due, answer, "", now())
@@ -216,7 +220,6 @@ def _note(looked: Looked) -> None:
     else:
         values = {"asked_at": looked.at, "answered_at": looked.at, "failures": 0, "trouble": ""}
     with unit_of_work() as session:
-        rows = HealthSource.__table__
         session.execute(
-            update(rows).where(rows.c.id == looked.due.id).values(**values)  # type: ignore[arg-type]
+            update(SOURCE_ROWS).where(SOURCE_ROWS.c.id == looked.due.id).values(**values)
         )

@@ -4,8 +4,9 @@ import json
 import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Table, delete, insert, select
 from sqlalchemy.orm import Session
 
 from app.core.db import db
@@ -46,8 +47,8 @@ def keep(session: Session, source_id: int, totals: Totals) -> None:
 
 def thin(session: Session, *, at: datetime) -> None:
     """Drop what is too old, and all but one scrape of each five minutes of what is older."""
-    rows = Scrape.__table__
-    session.execute(delete(rows).where(rows.c.at < at - KEPT))  # type: ignore[arg-type]
+    rows = cast(Table, Scrape.__table__)
+    session.execute(delete(rows).where(rows.c.at < at - KEPT))
     older = session.execute(
         select(Scrape.source_id, Scrape.at).where(Scrape.at < at - KEPT_WHOLE).order_by(Scrape.at)
     )
@@ -55,11 +56,7 @@ def thin(session: Session, *, at: datetime) -> None:
     for source_id, moment in older.all():
         step = (source_id, int(moment.astimezone(UTC).timestamp() // THINNED_TO.total_seconds()))
         if step in seen:
-            session.execute(
-                delete(rows).where(  # type: ignore[arg-type]
-                    rows.c.source_id == source_id, rows.c.at == moment
-                )
-            )
+            session.execute(delete(rows).where(rows.c.source_id == source_id, rows.c.at == moment))
         seen.add(step)
 
 

@@ -49,7 +49,7 @@ def fill_html(html: str, values: Mapping[str, str]) -> Markup:
         html,
     )
     # Of rendered HTML that was cleaned; what is filled in is escaped.
-    return Markup(LINK.sub(lambda found: found[1] + _filled_link(found[2], values), html))  # noqa: S704
+    return Markup(LINK.sub(lambda found: found[1] + _filled_link(found[2], values), html))  # noqa: S704 from our HTML
 
 
 def fill_command(

@@ -54,7 +54,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder: Path = tmp_path_factory.mktemp("prometheus")
     began = time.monotonic()
     with metrics_endpoint() as metrics:
-        metrics.exposition = lambda: page(time.monotonic() - began)  # type: ignore[method-assign]
+        metrics.exposition = lambda: page(time.monotonic() - began)  # type: ignore[method-assign]  # this page grows
         config = {
             "global": {"scrape_interval": EVERY, "scrape_timeout": EVERY},
             "scrape_configs": [

@@ -113,7 +113,7 @@ def answers(url: str, serving: Process, ending: threading.Event) -> bool:
         with suppress(URLError, OSError), opener.open(f"{url}/health", timeout=1):
             # Asked again: the answer may be another program's, which had the port before.
             return serving.is_running
-        time.sleep(0.1)
+        ending.wait(0.1)
     return False
 
 

@@ -54,7 +54,7 @@ def create_app(
             except InvalidAnswerError as invalid:
                 metrics.ended("invalid")
                 return {"error": str(invalid)}, 500
-            except Exception:
+            except Exception:  # whatever it was, it counts as an error and the visitor is told
                 metrics.ended("error")
                 log.exception("A recommendation failed.")
                 return {"error": "The recommendation failed."}, 500
@@ -150,7 +150,7 @@ def every(seconds: float, work: Callable[[datetime], None]) -> None:
             time.sleep(seconds)
             try:
                 work(datetime.now(UTC))
-            except Exception:
+            except Exception:  # one bad turn must not end all later ones
                 log.exception("Background work failed; it is tried again.")
 
     Thread(target=repeat, daemon=True).start()

@@ -1,9 +1,9 @@
 """Results of data contracts, read into our own words. One module for each format."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from app.health.sources.base import DatasetReport, UnreadableError
+from app.health.sources.base import DatasetReport
 from app.health.sources.contracts import (
     dbt,
     great_expectations,
@@ -13,21 +13,11 @@ from app.health.sources.contracts import (
     pandera,
     soda,
 )
-from app.health.sources.reading import MAX_REPORTS, Given, bound, fields
-
-
-class Format(Protocol):
-    """How one tool writes. `parse` raises `UnreadableError` and nothing else."""
-
-    name: str
-
-    def fits(self, document: Any) -> bool: ...
-
-    def parse(self, document: Any, *, given: Given) -> list[DatasetReport]: ...
-
+from app.health.sources.formats import Format, parse_all, read_by
+from app.health.sources.reading import Given, fields
 
 # In the order in which they are tried.
-FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Format[DatasetReport]] = {
     each.name: each
     for each in (dbt, great_expectations, soda, openlineage, odcs, pandera, own)
 }  # fmt: skip
@@ -35,13 +25,7 @@ FORMATS: dict[str, Format] = {
 
 def parse(document: Any, *, given: Given) -> list[DatasetReport]:
     """All reports in a document: a tool's own, one with its data input, or a list of these."""
-    bound(document)
-    found: list[DatasetReport] = []
-    for said, known in unwrapped(document, given):
-        found += read(said, given=known)
-        if len(found) > MAX_REPORTS:
-            raise UnreadableError(f"A document holds at most {MAX_REPORTS} reports.")
-    return found
+    return parse_all(document, given, unwrapped, lambda said, known: read(said, given=known))
 
 
 def unwrapped(document: Any, given: Given) -> Iterable[tuple[Any, Given]]:
@@ -63,14 +47,9 @@ def is_envelope(document: Any) -> bool:
 
 def read(document: Any, *, given: Given) -> list[DatasetReport]:
     """The reports of one tool's document, by the format that is given or that fits."""
-    if given.format:
-        reader = FORMATS.get(given.format)
-        if reader is None:
-            raise UnreadableError(
-                f"There is no format “{given.format}”. There are {', '.join(FORMATS)}."
-            )
-        return reader.parse(document, given=given)
-    for reader in FORMATS.values():
-        if reader.fits(document):
-            return reader.parse(document, given=given)
-    raise UnreadableError("This is no result of a check that Baton knows. Name its format.")
+    return read_by(
+        FORMATS,
+        document,
+        given,
+        unknown="This is no result of a check that Baton knows. Name its format.",
+    )

@@ -1,9 +1,9 @@
 """Drift and quality reports of tools, read into our own words. One module for each format."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from app.health.sources.base import Report, UnreadableError
+from app.health.sources.base import Report
 from app.health.sources.drift import (
     alibi,
     azureml,
@@ -15,21 +15,11 @@ from app.health.sources.drift import (
     seldon,
     vertex,
 )
-from app.health.sources.reading import MAX_REPORTS, Given, bound, fields, items
-
-
-class Format(Protocol):
-    """How one tool writes. `parse` raises `UnreadableError` and nothing else."""
-
-    name: str
-
-    def fits(self, document: Any) -> bool: ...
-
-    def parse(self, document: Any, *, given: Given) -> list[Report]: ...
-
+from app.health.sources.formats import Format, parse_all, read_by
+from app.health.sources.reading import Given, fields
 
 # In the order in which they are tried.
-FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Format[Report]] = {
     each.name: each
     for each in (
         evidently, evidently_old, nannyml, alibi, seldon, sagemaker, vertex, azureml, own
@@ -37,15 +27,16 @@ FORMATS: dict[str, Format] = {
 }  # fmt: skip
 
 
+EMPTY = "The list of reports is empty."
+UNKNOWN = (
+    "This is no report that Baton knows. Name its format, or send method, value, threshold and "
+    "direction as the report of an envelope."
+)
+
+
 def parse(document: Any, *, given: Given) -> list[Report]:
     """All reports in a document: a tool's own, one in an envelope, or a list of envelopes."""
-    bound(document)
-    found: list[Report] = []
-    for said, known in unwrapped(document, given):
-        found += read(said, given=known)
-        if len(found) > MAX_REPORTS:
-            raise UnreadableError(f"A document holds at most {MAX_REPORTS} reports.")
-    return found
+    return parse_all(document, given, unwrapped, lambda said, known: read(said, given=known))
 
 
 def unwrapped(document: Any, given: Given) -> Iterable[tuple[Any, Given]]:
@@ -63,19 +54,4 @@ def is_envelope(document: Any) -> bool:
 
 def read(document: Any, *, given: Given) -> list[Report]:
     """The reports of one tool's document, by the format that is given or that fits."""
-    if given.format:
-        reader = FORMATS.get(given.format)
-        if reader is None:
-            raise UnreadableError(
-                f"There is no format “{given.format}”. There are {', '.join(FORMATS)}."
-            )
-        return reader.parse(document, given=given)
-    for reader in FORMATS.values():
-        if reader.fits(document):
-            return reader.parse(document, given=given)
-    if not items(document) and isinstance(document, list):
-        raise UnreadableError("The list of reports is empty.")
-    raise UnreadableError(
-        "This is no report that Baton knows. Name its format, or send method, value, threshold and "
-        "direction as the report of an envelope."
-    )
+    return read_by(FORMATS, document, given, unknown=EMPTY if document == [] else UNKNOWN)

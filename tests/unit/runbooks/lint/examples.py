@@ -105,7 +105,7 @@ def unmarked(text: str) -> tuple[str, list[int]]:
 
 def findings(text: str, rule: str = "", slug: str = "drift", **around: object) -> list[Finding]:
     """What a rule finds; without one, what all find."""
-    found = lint(text.encode(), slug=slug, surroundings=Surroundings(**around))  # type: ignore[arg-type]
+    found = lint(text.encode(), slug=slug, surroundings=Surroundings(**around))  # type: ignore[arg-type]  # by name
     return [one for one in found if rule in ("", one.rule)]
 
 
