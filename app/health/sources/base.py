@@ -10,23 +10,12 @@ from datetime import date, datetime
 from typing import Any, Protocol
 
 from app.health.rules import Lane, Observation
-
-
-class UnreachableError(Exception):
-    """The source did not answer, or not in a way that can be read. `args[0]` is a sentence."""
+from app.integrations.apis import Page as Page
+from app.integrations.apis import UnreachableError as UnreachableError
 
 
 class UnreadableError(Exception):
     """A report that was sent can't be read. `args[0]` is a sentence for its sender."""
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """An answer over HTTP that came in time and was not too large."""
-
-    status: int
-    media_type: str  # without parameters, lower case
-    body: bytes
 
 
 class Fetch(Protocol):
