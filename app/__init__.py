@@ -17,6 +17,8 @@ from app.alerts import views as alerts_views
 from app.config import Settings
 from app.core.db import db, engine_options, prepare_engine
 from app.core.metrics import observe_job
+from app.health import api as health_api
+from app.health import views as health_views
 from app.incidents import api as incidents_api
 from app.incidents import views as incidents_views
 from app.integrations import Gateways, default_gateways
@@ -46,6 +48,7 @@ PAGES = (
     runbooks_views.bp,
     runs_views.bp,
     drills_views.bp,
+    health_views.bp,
     registry_views.bp,
     people_views.bp,
 )
@@ -55,6 +58,7 @@ APIS = (
     runbooks_api.api,
     runs_api.api,
     drills_api.api,
+    health_api.api,
     registry_api.api,
     people_api.api,
 )

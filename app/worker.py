@@ -7,6 +7,7 @@ from app import create_app
 from app.alerts import jobs as alerts
 from app.config import Settings
 from app.core.jobs import Every, Job, every, run_worker
+from app.health import jobs as health
 from app.integrations.pagerduty import jobs as pagerduty
 from app.overview import jobs as overview
 from app.people import jobs as people
@@ -20,10 +21,20 @@ JOBS = (
     Job("pagerduty.wake_lanes", pagerduty.wake_lanes),
 )
 
+
+def look() -> None:
+    """Ask what is due, and hand on what changed: a breach waits for no further tick."""
+    health.tick()
+    alerts.read_health()
+
+
 SCHEDULE: tuple[Every, ...] = (
     every(seconds=5, name="alerts.sweep", run=alerts.sweep),
     every(seconds=5, name="pagerduty.sweep", run=pagerduty.sweep),
     every(seconds=5, name="runs.sense", run=runs.sense),
+    every(seconds=1, name="health.look", run=look),
+    every(minutes=30, name="chores.roll_up_readings", run=health.roll_up),
+    every(name="chores.purge_readings", run=health.purge),
     every(seconds=10, name="chores.watch_runbooks", run=runbooks.watch_folder),
     every(name="chores.purge_deliveries", run=alerts.purge_deliveries),
     every(name="chores.purge_sign_in_attempts", run=people.purge_sign_in_attempts),
@@ -44,7 +55,12 @@ def main() -> None:
         JOBS,
         SCHEDULE,
         # One at a time takes the inbox, so that deliveries are read in the order they came.
-        concurrency={"alerts": 1, "pagerduty": settings.job_concurrency, "chores": 1},
+        concurrency={
+            "alerts": 1,
+            "pagerduty": settings.job_concurrency,
+            "health": 1,
+            "chores": 1,
+        },
         stop=stop,
     )
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from flask import current_app
 
-from app.alerts import processing, service
+from app.alerts import health_feed, processing, service
 from app.alerts.committer import spool_of, write_spooled
 from app.config import settings
 from app.core.clock import now
@@ -38,6 +38,11 @@ def sweep() -> None:
     started = time.monotonic()
     while time.monotonic() - started < LONGEST and processing.process_next(at=now()):
         pass
+
+
+def read_health() -> None:
+    """Take what changed of Baton's own panels in as alerts."""
+    health_feed.read_changes(at=now())
 
 
 def purge_deliveries() -> None:

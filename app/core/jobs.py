@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 # way that old rows don't fit, and only then: jobs enqueued before would be stranded.
 VERSION = "1"
 # Seconds between two looks into a queue. Each look costs a worker some milliseconds, also at night.
-POLL = {"alerts": 0.25, "pagerduty": 0.5}
+POLL = {"alerts": 0.25, "pagerduty": 0.5, "health": 0.5}
 POLL_OTHERS = 2.0
 HEARTBEAT = 2.0  # seconds
 DEAD_AFTER = timedelta(seconds=10)

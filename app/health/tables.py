@@ -113,6 +113,22 @@ class Panel(Table):
     __mapper_args__ = {"version_id_col": version}
 
 
+class EmbedLink(Table):
+    """Lets somebody's own dashboard show one panel: whoever has the link reads this panel only."""
+
+    __tablename__ = "health_embeds"
+    __table_args__ = (Index("ix_health_embeds_panel", "panel_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    panel_id: Mapped[int] = mapped_column(ForeignKey("health_panels.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(120))  # of the dashboard it is for
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(120))
+    used_on: Mapped[date | None]  # the last day that somebody looked
+    closed_at: Mapped[datetime | None]
+
+
 class Lamp(Table):
     """Where a panel stands now. One row a panel, written with each reading."""
 

@@ -1,0 +1,1 @@
+"""What people fill in: sources, panels, service levels and data inputs."""
