@@ -7,6 +7,7 @@ from app import create_app
 from app.alerts import jobs as alerts
 from app.config import Settings
 from app.core.jobs import Every, Job, every, run_worker
+from app.core.warm import warm_up
 from app.health import jobs as health
 from app.integrations.pagerduty import jobs as pagerduty
 from app.overview import jobs as overview
@@ -50,6 +51,7 @@ def main() -> None:
     settings = Settings()
     logs.configure(settings.log_level)
     app = create_app(settings)
+    warm_up()
     run_worker(
         app,
         JOBS,
