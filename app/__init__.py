@@ -24,6 +24,7 @@ from app.incidents import views as incidents_views
 from app.integrations import Gateways, default_gateways
 from app.overview import operations
 from app.overview import views as overview_views
+from app.overview.sample import views as sample_views
 from app.people import access
 from app.people import api as people_api
 from app.people import views as people_views
@@ -45,10 +46,10 @@ PAGES = (
     alerts_views.bp,
     door.bp,
     incidents_views.bp,
+    health_views.bp,  # before runbooks: its tab is the first of a model's
     runbooks_views.bp,
     runs_views.bp,
     drills_views.bp,
-    health_views.bp,
     registry_views.bp,
     people_views.bp,
 )
@@ -107,6 +108,8 @@ def create_app(settings: Settings | None = None, gateways: Gateways | None = Non
     access.register(app)
     for pages in PAGES:
         app.register_blueprint(pages)
+    if settings.sample:
+        app.register_blueprint(sample_views.bp)
     for api in APIS:
         app.register_api(api)
         csrf.exempt(api)  # tokens only: no cookie speaks for a person there

@@ -17,6 +17,10 @@ from app.config import Settings, settings
 from app.core import jobs, migrations
 from app.core.clock import now
 from app.core.db import db
+from app.health.cli import commands as health_commands
+from app.overview import operations
+from app.overview.sample import service as sample
+from app.overview.sample.cli import commands as sample_commands
 from app.people import service as people
 from app.people.cli import commands as people_commands
 from app.registry.cli import commands as registry_commands
@@ -32,7 +36,14 @@ def main() -> None:
     """Baton: the operations portal for machine-learning models."""
 
 
-for _command in (*people_commands, *alerts_commands, *runbooks_commands, *registry_commands):
+for _command in (
+    *people_commands,
+    *alerts_commands,
+    *runbooks_commands,
+    *registry_commands,
+    *health_commands,
+    *sample_commands,
+):
     main.add_command(_command)
 
 
@@ -57,6 +68,8 @@ def run() -> None:
     for line in report.lines():
         click.echo(line)
     search.catch_up()
+    if not chosen.sample:
+        sample.leave_out(at=now())
     link = people.first_administrator_link(at=now())
     db.session.remove()
     db.engine.dispose()
@@ -103,6 +116,7 @@ def _complaints(chosen: Settings) -> list[tuple[str, str | None]]:
         (f"The var folder {chosen.var} can be written", _unwritable(chosen.var)),
         ("The database answers and is up to date", _database_complaint()),
         ("A worker is alive", _worker_complaint()),
+        *_source_complaints(),
         (f"The runbooks folder {chosen.runbooks} is there", _missing(ROOT / chosen.runbooks)),
         (
             "The secret key is kept outside the code",
@@ -137,6 +151,18 @@ def _database_complaint() -> str | None:
         return str(error).partition("\n")[0]
     newest = ScriptDirectory(str(ROOT / "migrations")).get_current_head()
     return None if present == newest else f"it is at {present}, not at {newest}: run baton migrate"
+
+
+def _source_complaints() -> list[tuple[str, str | None]]:
+    sentences = {
+        "poller": "Health sources are asked when they are due",
+        "sources": "Health sources answer",
+    }
+    try:
+        checks = operations.source_checks(at=now())
+    except Exception:
+        return [(sentence, "the database can't be asked") for sentence in sentences.values()]
+    return [(sentences[check.name], check.why or None) for check in checks]
 
 
 def _worker_complaint() -> str | None:

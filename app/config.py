@@ -1,6 +1,7 @@
 """Every setting, from the environment: `BATON_DATABASE_URL` is `Settings.database_url`."""
 
 import os
+import re
 import secrets
 from contextlib import suppress
 from functools import cached_property
@@ -9,6 +10,8 @@ from pathlib import Path
 from flask import current_app
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?")
 
 
 class Settings(BaseSettings):
@@ -54,6 +57,11 @@ class Settings(BaseSettings):
         ge=1,
         description="Days that each reading of a panel is kept; after that, by the hour, 400 days.",
     )
+    embed_origins: str = Field(
+        "",
+        description="Origins whose pages may show panels in a frame, separated by spaces, as in "
+        "https://dashboards.example.com. Empty: an embed link opens, and in no frame.",
+    )
     session_hours: int = Field(12, ge=1, description="Hours until a sign-in ends.")
     reopen_minutes: int = Field(
         10,
@@ -72,6 +80,11 @@ class Settings(BaseSettings):
     runbooks: Path = Field(
         Path("runbooks"), description="Folder of runbooks, read at every start and watched."
     )
+    sample: bool = Field(
+        True,
+        description="Runs the sample, a small recommender with switches that break it, beside "
+        "Baton. off leaves it out, as a production installation wants it: see sample.md.",
+    )
     trusted_proxies: int = Field(
         0, ge=0, description="How many proxies in front of Baton set X-Forwarded-For and -Proto."
     )
@@ -87,6 +100,16 @@ class Settings(BaseSettings):
     @classmethod
     def _without_slash(cls, value: str) -> str:
         return value.rstrip("/")
+
+    @field_validator("embed_origins")
+    @classmethod
+    def _are_origins(cls, value: str) -> str:
+        for one in value.split():
+            if not ORIGIN.fullmatch(one):
+                raise ValueError(
+                    f"BATON_EMBED_ORIGINS: {one} is no origin, as https://dashboards.example.com is."
+                )
+        return " ".join(value.split())
 
     @field_validator("secret_key")
     @classmethod

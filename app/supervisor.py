@@ -1,4 +1,7 @@
-"""Runs gunicorn and the worker as one group: started together, restarted alone, ended together."""
+"""Runs gunicorn and the worker as one group: started together, restarted alone, ended together.
+
+The sample is part of it where its packages are installed; the group lives on without it.
+"""
 
 import ctypes
 import logging
@@ -21,8 +24,9 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 20.0  # seconds that children get to finish what they are at
-TOO_OFTEN = 5  # unexpected ends within a minute, after which the group gives up
+TOO_OFTEN = 5  # unexpected ends within so long, after which the group gives up
 PR_SET_PDEATHSIG = 1
+SAMPLE = ROOT / "examples" / "recommender"
 
 
 @dataclass(slots=True)
@@ -32,6 +36,9 @@ class Child:
     name: str
     command: Sequence[str]
     environment: dict[str, str]
+    folder: Path | None = None  # in which it is started; none: ours
+    is_optional: bool = False  # the group lives on when it fails too often
+    within: float = 60.0  # seconds in which `TOO_OFTEN` is too often
     process: subprocess.Popen[bytes] | None = None
     ended_at: list[float] = field(default_factory=list)
 
@@ -39,6 +46,7 @@ class Child:
         self.process = subprocess.Popen(  # noqa: S603 our own command line
             self.command,
             env=self.environment,
+            cwd=self.folder,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
@@ -48,7 +56,7 @@ class Child:
 
     def fails_too_often(self) -> bool:
         moment = time.monotonic()
-        self.ended_at = [*(end for end in self.ended_at if moment - end < 60), moment]
+        self.ended_at = [*(end for end in self.ended_at if moment - end < self.within), moment]
         return len(self.ended_at) >= TOO_OFTEN
 
     def signal(self, number: int) -> None:
@@ -67,10 +75,28 @@ def children(settings: Settings) -> list[Child]:
     shutil.rmtree(metrics, ignore_errors=True)  # counts of processes long gone
     metrics.mkdir(parents=True)
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-    return [
+    group = [
         Child("web", web_command(settings), environment),
         Child("worker", [sys.executable, "-m", "app.worker"], environment),
     ]
+    if settings.sample and (SAMPLE / ".venv" / ".installed").exists():
+        group.append(_sample(settings))
+    return group
+
+
+def _sample(settings: Settings) -> Child:
+    """The recommender in `examples/`, a program of its own with packages of its own."""
+    # It gets none of our secrets, and does not write into our metrics.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("BATON_", "PROMETHEUS_", "PYTHON"))
+    }
+    command = [
+        str(SAMPLE / ".venv" / "bin" / "python"), "-m", "recommender",
+        "run", "--var", str(settings.var.resolve() / "sample"),
+    ]  # fmt: skip
+    return Child("sample", command, environment, folder=SAMPLE, is_optional=True, within=600.0)
 
 
 def web_command(settings: Settings) -> list[str]:
@@ -123,6 +149,10 @@ def supervise(
             if not child.has_ended():
                 continue
             if child.fails_too_often():
+                if child.is_optional:
+                    print(f"{child.name} keeps failing; Baton runs on without it.", file=sys.stderr)  # noqa: T201
+                    child.process = None
+                    continue
                 print(f"{child.name} keeps failing; giving up.", file=sys.stderr)  # noqa: T201
                 code = 1
                 stop.set()

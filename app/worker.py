@@ -11,6 +11,7 @@ from app.core.warm import warm_up
 from app.health import jobs as health
 from app.integrations.pagerduty import jobs as pagerduty
 from app.overview import jobs as overview
+from app.overview.sample import jobs as sample
 from app.people import jobs as people
 from app.runbooks import jobs as runbooks
 from app.runbooks.runs import jobs as runs
@@ -18,6 +19,7 @@ from app.web import logs
 
 JOBS = (
     Job("alerts.process_inbox", alerts.process_inbox),
+    Job("alerts.tell_end", alerts.tell_end),
     Job("pagerduty.send_lane", pagerduty.send_lane),
     Job("pagerduty.wake_lanes", pagerduty.wake_lanes),
 )
@@ -37,6 +39,7 @@ SCHEDULE: tuple[Every, ...] = (
     every(minutes=30, name="chores.roll_up_readings", run=health.roll_up),
     every(name="chores.purge_readings", run=health.purge),
     every(seconds=10, name="chores.watch_runbooks", run=runbooks.watch_folder),
+    every(seconds=10, name="chores.follow_sample", run=sample.follow),
     every(name="chores.purge_deliveries", run=alerts.purge_deliveries),
     every(name="chores.purge_sign_in_attempts", run=people.purge_sign_in_attempts),
     every(minutes=30, name="chores.purge_jobs", run=overview.purge_jobs),

@@ -42,7 +42,7 @@ from app.registry.tables import MlModel
 from app.runbooks import search, syncing
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.supervisor import web_command
-from bench import following
+from bench import fleet, following
 from tests.support import factories, postgres
 
 CONCURRENCY = 16
@@ -130,8 +130,8 @@ def _round(
         yield f"{engine} from the door to the pager", _to_a_page(made)
         yield f"{engine} storm", _storm(_installation(engine, folder / f"{engine}-storm", server))
         made = _installation(engine, folder / f"{engine}-pages", server)
-        for path, milliseconds in _page_times(made):
-            yield f"{engine} page {path}", {"p50_ms": milliseconds}
+        for page, milliseconds in _page_times(made):
+            yield f"{engine} {page}", {"p50_ms": milliseconds}
         made = _installation(engine, folder / f"{engine}-following", server)
         for case, measured in following.import_time(made.app, folder):
             yield f"{engine} {case}", measured
@@ -326,7 +326,7 @@ def _fill_inbox(made: Installation) -> None:
 
 def _page_times(made: Installation) -> Iterator[tuple[str, float]]:
     """Server time of pages with 2,000 models, 10,000 incidents, a third of them open, and 5,000
-    runbooks."""
+    runbooks; then of Now and the search with seven lamps for each model."""
     app = made.app
     with app.app_context():
         _fill_incidents()
@@ -341,7 +341,17 @@ def _page_times(made: Installation) -> Iterator[tuple[str, float]]:
         "/runbooks?search=latency",
         "/search?q=latency",
     ):
-        yield path, following.page_time(client, path)
+        yield f"page {path}", following.page_time(client, path)
+    with app.app_context():
+        fleet.light_lamps()
+        db.session.remove()
+    for page, path in (
+        ("Now, 2,000 models x 7 lamps", "/"),
+        ("Now, worst latency first", "/?sort=latency"),
+        ("Now, 200 rows of lamps", "/now/fleet?rows=200"),
+        ("search in 14,000 panels", "/search?q=latency"),
+    ):
+        yield page, following.page_time(client, path)
 
 
 def _fill_incidents() -> None:

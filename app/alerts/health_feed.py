@@ -2,6 +2,8 @@
 
 So a breach that Baton sees is routed, joined to an incident, listed and replayed as an alert from
 outside is. The panels know nothing of it: they record facts, and this reads them with a cursor.
+A breach is told at once. Its end waits where the failure mode comes back in waves
+(`persistence`), in a job of its own that tells it if nothing happened meanwhile.
 """
 
 import hashlib
@@ -9,18 +11,22 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
+from flask import current_app
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app.alerts.keys import keys
+from app.alerts.persistence import rest
 from app.alerts.rules import DeliveryState
 from app.alerts.tables import Delivery, FeedCursor, Integration
 from app.config import settings
 from app.core.db import unit_of_work
 from app.core.jobs import enqueue
 from app.core.secrets import new_secret, secret_hash
+from app.health import evidence
 from app.health import queries as health
 from app.health.queries import Fact
 from app.people.rules import BATON
@@ -56,11 +62,47 @@ def _read_some(at: datetime) -> Sequence[Fact]:
         if not facts:
             return facts
         cursor.position = facts[-1].id
-        alerts = [_alert(fact) for fact in facts if fact.fact in {*FIRES, *ENDS}]
-        alerts = [alert for alert in alerts if "failure_mode" in alert["labels"]]
-        if alerts:
-            _deliver(session, alerts, facts[-1].id, at)
+        told = [fact for fact in facts if _is_told(fact) and not _has_to_last(fact, at)]
+        if told:
+            _deliver(session, [_alert(fact) for fact in told], f"health-{facts[-1].id}", at)
     return facts
+
+
+def tell_end(fact_id: int, *, at: datetime) -> bool:
+    """Hand on that a breach is over, unless the panel was in breach again. Says whether it did."""
+    with unit_of_work() as session:
+        fact = next(iter(health.facts_after(fact_id - 1, limit=1)), None)
+        if fact is None or fact.id != fact_id or not evidence.is_last_word(fact_id):
+            return False
+        name = f"health-end-{fact_id}"
+        if session.scalar(select(Delivery.id).where(Delivery.sender_id == name)) is not None:
+            return False  # the worker was stopped between the commit and the end of the job
+        _deliver(session, [_alert(fact)], name, at)
+    return True
+
+
+def _is_told(fact: Fact) -> bool:
+    """Whether a fact is one that alerts are made of: it begins or ends what has a failure mode."""
+    return fact.fact in {*FIRES, *ENDS} and bool(_failure_mode(fact))
+
+
+def _failure_mode(fact: Fact) -> str:
+    if ENDS.get(fact.fact, fact.fact) == "blind":
+        return BLIND_MODE
+    return str(fact.detail.get("failure_mode") or "")
+
+
+def _has_to_last(fact: Fact, at: datetime) -> bool:
+    """Whether it is too early to tell that a breach is over; then a job is set to tell it."""
+    if fact.fact != "recovered" or fact.panel_id is None:
+        return False
+    pace = evidence.pace_of(fact.panel_id)
+    wait = rest(_failure_mode(fact), pace) if pace else None
+    if not wait:
+        return False
+    left = (fact.at + wait - at).total_seconds()
+    enqueue("alerts.tell_end", fact.id, key=f"health-rest-{fact.id}", delay=max(left, 0.0))
+    return True
 
 
 def _alert(fact: Fact) -> dict[str, Any]:
@@ -71,7 +113,7 @@ def _alert(fact: Fact) -> dict[str, Any]:
     labels = {
         OWN_LABEL: said["model"],
         "model": said["model"],
-        "failure_mode": BLIND_MODE if kind == "blind" else said.get("failure_mode", ""),
+        "failure_mode": _failure_mode(fact),
         "panel": said.get("panel") or said.get("slo", ""),
         "lane": said.get("lane", ""),
     }
@@ -85,8 +127,19 @@ def _alert(fact: Fact) -> dict[str, Any]:
         "labels": {name: value for name, value in labels.items() if value},
         "annotations": _annotations(said),
         "ends_at" if ends else "starts_at": moment,
-        "links": [{"href": f"{settings().url}/models/{said['model']}", "text": "Health"}],
+        "links": [{"href": settings().url + _page_of(said), "text": str(said["title"])}],
     }
+
+
+def _page_of(said: Mapping[str, Any]) -> str:
+    """Where Baton shows the panel or the service level: no request is at hand to build it from."""
+    model = f"/models/{quote(str(said['model']))}"
+    pages = current_app.view_functions
+    if said.get("slo") and "health.level" in pages:
+        return f"{model}/health/levels/{quote(str(said['slo']))}"
+    if said.get("panel") and "health.panel" in pages:
+        return f"{model}/health/panels/{quote(str(said['panel']))}"
+    return f"{model}/health" if "health.of_model" in pages else model
 
 
 def _annotations(said: Mapping[str, Any]) -> dict[str, str]:
@@ -95,7 +148,7 @@ def _annotations(said: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _deliver(
-    session: Session, alerts: Sequence[Mapping[str, Any]], newest: int, at: datetime
+    session: Session, alerts: Sequence[Mapping[str, Any]], name: str, at: datetime
 ) -> None:
     body = json.dumps({"alerts": alerts}).encode()
     session.execute(
@@ -111,7 +164,7 @@ def _deliver(
                 "body": body,
                 "size": len(body),
                 "sha256": hashlib.sha256(body).hexdigest(),
-                "sender_id": f"health-{newest}",
+                "sender_id": name,
                 "state": DeliveryState.RECEIVED,
                 "what": str(alerts[0]["summary"])
                 if len(alerts) == 1
@@ -119,7 +172,7 @@ def _deliver(
             }
         ],
     )
-    enqueue("alerts.process_inbox", int(at.timestamp()), key=f"health-{newest}")
+    enqueue("alerts.process_inbox", int(at.timestamp()), key=name)
 
 
 def _integration(session: Session, at: datetime) -> Integration:

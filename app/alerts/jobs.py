@@ -45,6 +45,11 @@ def read_health() -> None:
     health_feed.read_changes(at=now())
 
 
+def tell_end(fact_id: int) -> None:
+    """Take the end of a breach in as an alert, now that it has lasted."""
+    health_feed.tell_end(fact_id, at=now())
+
+
 def purge_deliveries() -> None:
     at = now()
     service.purge(before=at - timedelta(days=settings().delivery_days), at=at)

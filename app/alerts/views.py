@@ -18,6 +18,7 @@ from app.alerts.forms import (
     SeenForm,
     TestForm,
 )
+from app.alerts.marks import changes_of
 from app.alerts.queries import COUNTED, DeliveryFilter
 from app.alerts.rules import WAITING, DeliveryState
 from app.alerts.service import REPLAYABLE, DoorAnswer
@@ -26,6 +27,7 @@ from app.alerts.tables import Delivery, Integration
 from app.config import settings
 from app.core.clock import now
 from app.core.errors import ConflictError, NotFoundError, RefusedError, UpstreamError
+from app.health.marks import add_marks
 from app.people.access import current_actor, requires
 from app.people.rules import Role
 from app.web.pagination import SIZE
@@ -386,3 +388,4 @@ def _delivery_page(
 def register(app: Flask) -> None:
     """Tell the pages of lower features what this one knows."""
     app.extensions["delivery_for_drill"] = queries.for_drill
+    add_marks(app, changes_of)

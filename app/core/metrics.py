@@ -38,7 +38,7 @@ HEALTH_LOOKS = Counter("baton_health_looks", "Sources of readings asked.", ("kin
 HEALTH_LAG_SECONDS = Histogram(
     "baton_health_lag_seconds",
     "From the moment that a source was due to the record of what it said.",
-    buckets=SLOW,
+    buckets=(0.25, 0.5, 1, 1.5, 2, 3, 4, 5, 10, 30, 60, 300),
 )
 
 

@@ -49,6 +49,8 @@ class Asking:
                 "add it."
             )
         address = urljoin(self.url.rstrip("/") + "/", path.lstrip("/")) if path else self.url
+        if urlsplit(address)[:2] != urlsplit(self.url)[:2]:
+            raise UnreachableError(f"Its path leads away from {host}. Give a path of that host.")
         return ask(
             address,
             form=form,
@@ -71,6 +73,24 @@ class Asking:
 
 def allowed_hosts() -> list[str]:
     return list(db.session.scalars(select(AllowedHost.pattern).order_by(AllowedHost.pattern)))
+
+
+def host_of(url: str) -> str | None:
+    """The pattern that allows this address and no other host; none if it is no address."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        return None
+    host = (parts.hostname or "").lower()
+    if not host or parts.username or parts.password:
+        return None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def opens(pattern: str, host: str) -> bool:
+    """Whether a pattern of the list opens a host, as `host_of` writes it."""
+    return why_not_allowed(f"http://{host}/", [pattern]) is None
 
 
 def why_not_allowed(url: str, patterns: Iterable[str]) -> str | None:

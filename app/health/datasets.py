@@ -14,19 +14,21 @@ from sqlalchemy import Table, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, db, unit_of_work
-from app.core.errors import BadRequestError, ConflictError, NotFoundError
-from app.health.rules import FAILURE_MODES, LampState, Lane, Observation
+from app.core.errors import BadRequestError, ConflictError, NotFoundError, RefusedError
+from app.health.recording import rule_of
+from app.health.rules import FAILURE_MODES, LampState, Lane, Observation, judge
 from app.health.sources import contracts
 from app.health.sources.base import DatasetReport, UnreadableError
 from app.health.sources.reading import MAX_REMARK, Given
 from app.health.tables import Dataset, DatasetModel, HealthSource, Lamp, Panel
 from app.people import audit
 from app.people.rules import Actor
-from app.registry.tables import MlModel
+from app.registry.tables import MlModel, Team
 
 LANES = (Lane.SCHEMA, Lane.FRESHNESS, Lane.ACCESS)
 TITLES = {Lane.SCHEMA: "Schema", Lane.FRESHNESS: "Freshness", Lane.ACCESS: "Access"}
 STALE_AFTER = timedelta(days=2)  # a check that is older says nothing any more
+WRITTEN_EVERY = timedelta(minutes=1)  # while an input goes on saying the same
 FAILURES = 3  # in a row, until what a source said before is doubted
 
 
@@ -149,42 +151,47 @@ def _said(report: DatasetReport, row: AnyRow, so_far: Mapping[str, Any]) -> dict
             }
 
 
-def _promise(session: Session, dataset_id: int, fresh_within: int) -> None:
+def _promise(session: Session, dataset_id: int, fresh_within: int | None) -> None:
     """The promise is the limit of the panels of freshness."""
     rows = cast(Table, Panel.__table__)
     session.execute(
         update(rows)
         .where(rows.c.dataset_id == dataset_id, rows.c.lane == Lane.FRESHNESS)
-        .values(above=float(fresh_within))
+        .values(above=None if fresh_within is None else float(fresh_within))
     )
 
 
 def observe(*, at: datetime) -> dict[int, Observation]:
-    """What every panel of a data input shows at this moment."""
+    """What panels of data inputs show at this moment: those that say something else than before,
+    and those that were last written some time ago. A reading a second of each would be too much."""
     rows = db.session.execute(
         select(
-            Panel.id,
-            Panel.lane,
-            Panel.stale_after,
+            Panel,
             Dataset,
             HealthSource.failures,
             HealthSource.closed_at,
+            Lamp.state,
+            Lamp.looked_at,
         )
         .join(Dataset, Dataset.id == Panel.dataset_id)
         .join(MlModel, MlModel.id == Panel.model_id)
         .outerjoin(HealthSource, HealthSource.id == Dataset.source_id)
+        .outerjoin(Lamp, Lamp.panel_id == Panel.id)
         .where(Panel.closed_at.is_(None), MlModel.retired_at.is_(None))
     )
-    return {
-        panel_id: seen(
-            lane,
+    found = {}
+    for panel, dataset, failures, closed_at, state, looked_at in rows:
+        one = seen(
+            panel.lane,
             dataset,
             at=at,
-            stale_after=stale_after,
+            stale_after=panel.stale_after,
             is_mute=closed_at is not None or (failures or 0) >= FAILURES,
         )
-        for panel_id, lane, stale_after, dataset, failures, closed_at in rows
-    }
+        is_recent = looked_at is not None and at - looked_at < WRITTEN_EVERY
+        if not (is_recent and judge(one, rule_of(panel), now=at).state is state):
+            found[panel.id] = one
+    return found
 
 
 def seen(
@@ -319,6 +326,12 @@ def attest_access(
     at: datetime,
 ) -> None:
     """Record that somebody looked at who may read an input. A review is not a check that it can."""
+    if reviewed_on > at.astimezone(UTC).date() + timedelta(days=1):
+        raise RefusedError("The review is in the future.")
+    if review_due is not None and review_due <= reviewed_on:
+        raise RefusedError("The next review is due after this one.")
+    if ends_on is not None and ends_on < reviewed_on:
+        raise RefusedError("Access ended before it was reviewed.")
     with unit_of_work() as session:
         row = _dataset(session, dataset)
         before = _access_facts(row)
@@ -335,6 +348,68 @@ def attest_access(
             by=by,
             at=at,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What people promise of an input. What a contract check says later counts for more."""
+
+    team: str | None  # slug of who answers for it
+    contract: str
+    fresh_within: int | None  # seconds
+
+
+def edit_promise(
+    dataset: str, promise: Promise, *, seen_version: int | None, by: Actor, at: datetime
+) -> Dataset:
+    """Say who answers for an input, by which contract, and how old it may get."""
+    if promise.fresh_within is not None and not 60 <= promise.fresh_within <= 366 * 86_400:
+        raise RefusedError("Fresh within a minute to a year.")
+    if len(promise.contract) > 120:
+        raise RefusedError("The name of a contract has at most 120 letters.")
+    with unit_of_work() as session:
+        row = _dataset(session, dataset)
+        if seen_version is not None and row.version != seen_version:
+            raise audit.changed_meanwhile("health_dataset", row.id, row.slug)
+        before = promise_facts(row)
+        row.team = _team(session, promise.team)
+        row.contract, row.fresh_within = promise.contract, promise.fresh_within
+        session.flush()
+        if promise_facts(row) != before:
+            _promise(session, row.id, promise.fresh_within)
+            audit.record(
+                "health.dataset.promise",
+                target_kind="health_dataset",
+                target_id=row.id,
+                target_name=row.slug,
+                before=before,
+                after=promise_facts(row),
+                by=by,
+                at=at,
+            )
+    return row
+
+
+def promise_facts(row: Dataset) -> dict[str, Any]:
+    """What was promised of an input, as the audit trail keeps it."""
+    return {
+        "team": row.team.name if row.team else None,
+        "contract": row.contract,
+        "fresh_within": row.fresh_within,
+    }
+
+
+def promise_of(row: Dataset) -> Promise:
+    return Promise(row.team.slug if row.team else None, row.contract, row.fresh_within)
+
+
+def _team(session: Session, slug: str | None) -> Team | None:
+    if slug is None:
+        return None
+    team = session.scalars(select(Team).where(Team.slug == slug)).one_or_none()
+    if team is None:
+        raise RefusedError(f"There is no team {slug}.")
+    return team
 
 
 def _access_facts(row: Dataset) -> dict[str, Any]:

@@ -1,28 +1,33 @@
 """Service levels: what was counted, how fast the budget burns, and when that is news."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, cast
 
 from sqlalchemy import Table, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from app.core.bulk import Bulk
 from app.core.db import db, unit_of_work
 from app.core.errors import NotFoundError
 from app.health.recording import write_changes
 from app.health.slo_rules import (
+    BURN_ALERTS,
     WINDOWS,
     Burn,
+    BurnAlert,
     Count,
     Objective,
     burn_rate,
     burning,
+    dead_alerts,
+    detection_delay,
     remaining,
     time_to_exhaustion,
 )
-from app.health.tables import Slo, SloCount
+from app.health.tables import Slo, SloCount, StateChange
 from app.registry.tables import MlModel
 
 RUNNING = 0  # key of running totals, from which steps are made
@@ -48,6 +53,12 @@ def counts_of(slo: Slo) -> dict[timedelta, Count]:
     }
 
 
+def rate_of(slo: Slo, window: timedelta) -> float | None:
+    """The burn rate over one window; none if it was not measured or had no event."""
+    count = counts_of(slo).get(window)
+    return None if count is None else burn_rate(count, objective_of(slo))
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """A service level as it stands, for pages."""
@@ -71,8 +82,12 @@ def level(slo: Slo, *, at: datetime) -> Level:
     gone = None
     if left is not None:
         gone = time_to_exhaustion(left, rates[timedelta(hours=1)], objective)
-    is_current = slo.looked_at is not None and at - slo.looked_at <= MISSED
-    return Level(slo, left, rates, gone, is_current)
+    return Level(slo, left, rates, gone, is_current(slo, at=at))
+
+
+def is_current(slo: Slo, *, at: datetime) -> bool:
+    """Whether its events were counted recently."""
+    return slo.looked_at is not None and at - slo.looked_at <= MISSED
 
 
 def take_counts(
@@ -168,6 +183,23 @@ def _judge(session: Session, slo: Slo, counts: dict[str, Any], *, at: datetime) 
     whole = windows.get(objective.window)
     left = remaining(whole, objective) if whole else None
     rate = found[0].long_rate if found else None
+    factor = found[0].factor if found else None
+    _tell(session, slo, after, _in_words(slo.title, rate, left),
+          {"rate": rate, "factor": factor, "left": left}, before=before, at=at)  # fmt: skip
+
+
+def _tell(
+    session: Session,
+    slo: Slo,
+    after: str,
+    sentence: str,
+    figures: Mapping[str, Any],
+    *,
+    before: str | None = None,
+    at: datetime,
+) -> None:
+    """Record that the budget burns too fast, or no longer does."""
+    before = slo.burning if before is None else before
     model = session.get_one(MlModel, slo.model_id)
     write_changes(
         session.connection(),
@@ -180,15 +212,13 @@ def _judge(session: Session, slo: Slo, counts: dict[str, Any], *, at: datetime) 
                 "before": before or "even",
                 "after": after or "even",
                 "fact": "burning" if after else "burnt_out",
-                "sentence": _in_words(slo.title, rate, left),
+                "sentence": sentence,
                 "detail": {
                     "slo": slo.slug,
                     "title": slo.title,
                     "model": model.slug,
                     "burn": after,
-                    "rate": rate,
-                    "factor": found[0].factor if found else None,
-                    "left": left,
+                    **figures,
                     "target": slo.target,
                     "failure_mode": slo.failure_mode,
                     "severity": 2 if after == Burn.PAGE else 3,
@@ -205,16 +235,112 @@ def _in_words(title: str, rate: float | None, left: float | None) -> str:
     return f"{title}: the error budget burns {rate:.1f} times too fast{rest}"
 
 
-def find(model_slug: str, slug: str) -> Slo:
-    """A service level by the names in its address."""
-    found = db.session.scalars(
+def find(model_slug: str, slug: str, *, also_closed: bool = False) -> Slo:
+    """A service level by the names in its address, with its source."""
+    query = (
         select(Slo)
         .join(MlModel, MlModel.id == Slo.model_id)
-        .where(MlModel.slug == model_slug, Slo.slug == slug, Slo.closed_at.is_(None))
-    ).one_or_none()
+        .where(MlModel.slug == model_slug, Slo.slug == slug)
+        .options(joinedload(Slo.source))
+    )
+    if not also_closed:
+        query = query.where(Slo.closed_at.is_(None))
+    found = db.session.scalars(query).one_or_none()
     if found is None:
         raise NotFoundError(f"{model_slug} has no service level {slug}.")
     return found
+
+
+def of_model(model_id: int, *, also_closed: bool = False) -> Sequence[Slo]:
+    """The service levels of a model by title, each with its source."""
+    query = select(Slo).where(Slo.model_id == model_id).options(joinedload(Slo.source))
+    if not also_closed:
+        query = query.where(Slo.closed_at.is_(None))
+    return db.session.scalars(query.order_by(Slo.title, Slo.id)).all()
+
+
+class Firing(StrEnum):
+    """How a burn alert stands."""
+
+    FIRES = "fires"
+    QUIET = "quiet"
+    FEW = "few"  # too few events to say
+    UNKNOWN = "unknown"  # not measured
+    NEVER = "never"  # at this objective it can't fire
+
+
+@dataclass(frozen=True, slots=True)
+class BurnLine:
+    """One burn alert of a service level: when it fires, and where it stands."""
+
+    alert: BurnAlert
+    factor: float
+    long_rate: float | None
+    short_rate: float | None
+    events: float | None  # in the long window
+    delay: timedelta | None  # of a total outage, until it fires
+    firing: Firing
+
+
+def burn_lines(slo: Slo, *, at: datetime) -> list[BurnLine]:
+    """Every burn alert of a service level, the most urgent first.
+
+    Of one that nobody looked at lately, nobody knows whether it is quiet.
+    """
+    objective, counts = objective_of(slo), counts_of(slo)
+    fire = {one.alert for one in burning(counts, objective, min_events=slo.min_events)}
+    dead = dead_alerts(objective)
+    lines = []
+    for alert in BURN_ALERTS:
+        long, short = counts.get(alert.long), counts.get(alert.short)
+        if alert in dead:
+            firing = Firing.NEVER
+        elif not is_current(slo, at=at):
+            firing = Firing.UNKNOWN
+        elif alert in fire:
+            firing = Firing.FIRES
+        elif long is None or short is None:
+            firing = Firing.UNKNOWN
+        else:
+            firing = Firing.FEW if long.total < max(slo.min_events, 1) else Firing.QUIET
+        lines.append(
+            BurnLine(
+                alert,
+                alert.factor(objective.window),
+                burn_rate(long, objective) if long else None,
+                burn_rate(short, objective) if short else None,
+                long.total if long else None,
+                detection_delay(alert, objective),
+                firing,
+            )
+        )
+    return lines
+
+
+def burns(slo: Slo, *, limit: int = 20) -> Sequence[StateChange]:
+    """When the budget began and ceased to burn too fast, newest first."""
+    return db.session.scalars(
+        select(StateChange)
+        # The model is in the index, the service level is not.
+        .where(StateChange.model_id == slo.model_id, StateChange.slo_id == slo.id)
+        .order_by(StateChange.at.desc(), StateChange.id.desc())
+        .limit(limit)
+    ).all()
+
+
+def begin_anew(session: Session, slo: Slo) -> None:
+    """Forget what was counted: something else is from now on. In the caller's unit of work."""
+    rows = cast(Table, SloCount.__table__)
+    session.execute(delete(rows).where(rows.c.slo_id == slo.id))
+    slo.counts, slo.looked_at, slo.trouble = {}, None, ""
+
+
+def let_go(session: Session, slo: Slo, *, at: datetime) -> None:
+    """End a burn that was told of: nobody counts any more. In the caller's unit of work."""
+    if slo.burning:
+        sentence = f"{slo.title} is closed: nobody watches its error budget any more"
+        _tell(session, slo, "", sentence, {}, at=at)
+        slo.burning, slo.burning_since = "", None
 
 
 def purge(*, at: datetime) -> None:

@@ -1,18 +1,20 @@
 """One tick: every source that is due is asked, in threads, and what it says is recorded.
 
 A source is claimed by moving its next look into the future, so that two workers never ask the
-same one. After three failures in a row a host is left alone for longer and longer, up to five
-minutes: its panels say unreachable meanwhile, and one hanging host holds up no other.
+same one. A look that takes long is not waited for: its answer is recorded by a later tick. After
+three failures in a row a source is left alone for longer and longer, up to five minutes, and so is
+a host with all its sources: their panels say unreachable meanwhile, and hold up no other.
 """
 
 import logging
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from flask import Flask, current_app
@@ -23,9 +25,16 @@ from app.core.db import db, unit_of_work
 from app.core.metrics import HEALTH_LAG_SECONDS, HEALTH_LOOKS
 from app.health import intake, recording, scrapes
 from app.health.asking import Asking
+from app.health.breaker import Breaker
 from app.health.rules import LampState, Observation
 from app.health.sources import SOURCES
-from app.health.sources.base import Answer, CountWatch, UnreachableError, Watch
+from app.health.sources.base import (
+    Answer,
+    CountWatch,
+    SilentHostError,
+    UnreachableError,
+    Watch,
+)
 from app.health.tables import HealthSource, Panel, Slo
 from app.registry.tables import MlModel
 
@@ -55,6 +64,10 @@ class Due:
     watches: Sequence[Watch]
     counts: Sequence[CountWatch]
 
+    @property
+    def host(self) -> str:
+        return urlsplit(self.asking.url).netloc
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
@@ -64,33 +77,93 @@ class Looked:
     answer: Answer | None
     trouble: str
     at: datetime
+    was_silent: bool = False  # nobody answered at its host
+    was_asked: bool = True  # else its host is known to be silent
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    asked: int
+    asked: int  # sources that were due
     unreachable: int
     panels: int
     changes: int
 
 
+class Poller:
+    """Looks at sources, tick by tick. One for each worker; two of them share the work."""
+
+    def __init__(self) -> None:
+        self._shards = ThreadPoolExecutor(
+            SHARDS, "health"
+        )  # starts no thread before the first look
+        self._out: dict[Future[Looked], int] = {}  # looks that have not come back, by their source
+        self._breaker = Breaker()
+
+    def tick(self, *, at: datetime, patience: float | None = None) -> Tick:
+        """Ask what is due, and record what is back. Returns what was done.
+
+        Waits for at most `patience` seconds for looks that take long, and for all of them if none
+        is given.
+        """
+        due = claim(at=at)
+        panels = changes = unreachable = 0
+        for looked in self._back(due, patience):
+            recorded = _record(looked)
+            panels += recorded.panels
+            changes += recorded.changes
+            unreachable += looked.answer is None
+        return Tick(len(due), unreachable, panels, changes)
+
+    def close(self) -> None:
+        self._shards.shutdown()
+
+    def _back(self, due: Sequence[Due], patience: float | None) -> Iterator[Looked]:
+        """What sources said, as soon as they say it."""
+        app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
+        for one in due:
+            if one.id in self._out.values():
+                continue  # it takes longer than its interval; its last look comes first
+            if self._breaker.lets(one.host, at=now()):
+                self._out[self._shards.submit(_look, app, one)] = one.id
+            else:
+                trouble = f"{one.host} does not answer, and is left alone for a while."
+                yield Looked(one, None, trouble, now(), was_asked=False)
+        deadline = None if patience is None else time.monotonic() + patience
+        while self._out:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            back = wait(self._out, left, FIRST_COMPLETED).done
+            if not back:
+                return
+            for look in back:
+                del self._out[look]
+                looked = look.result()
+                if looked.was_silent:
+                    self._breaker.was_silent(looked.due.host, at=looked.at)
+                else:
+                    self._breaker.answered(looked.due.host)
+                yield looked
+
+
 def tick(*, at: datetime) -> Tick:
-    """Ask what is due, and record what it says. Returns what was done."""
-    due = claim(at=at)
-    panels = changes = unreachable = 0
-    for looked in _look_at_all(due):
-        seen = _observations(looked)
-        if looked.answer is None:
-            unreachable += 1
-        else:
-            intake.take(looked.due.id, looked.answer, at=looked.at)
-        recorded = recording.record(seen, at=looked.at)
-        panels += recorded.panels
-        changes += recorded.changes
-        _note(looked)
-        HEALTH_LOOKS.labels(looked.due.kind, "unreachable" if looked.trouble else "answered").inc()
+    """One tick by itself, to its end."""
+    poller = Poller()
+    try:
+        return poller.tick(at=at)
+    finally:
+        poller.close()
+
+
+def _record(looked: Looked) -> recording.Recorded:
+    """Keep what a source said, and how the look went."""
+    if looked.answer is not None:
+        intake.take(looked.due.id, looked.answer, at=looked.at)
+    recorded = recording.record(_observations(looked), at=looked.at)
+    _note(looked)
+    HEALTH_LOOKS.labels(looked.due.kind, "unreachable" if looked.trouble else "answered").inc()
+    if looked.answer is not None:
+        # How late Baton is, not how late they are: a source that hangs has no record to be late.
         HEALTH_LAG_SECONDS.observe(max(0.0, (now() - looked.due.was_due_at).total_seconds()))
-    return Tick(len(due), unreachable, panels, changes)
+    return recorded
 
 
 def claim(*, at: datetime) -> list[Due]:
@@ -116,8 +189,8 @@ def claim(*, at: datetime) -> list[Due]:
                 .values(due_at=at + _pause(source.every, source.failures))
             )
         ids = list(was_due)
-        watches = _watches(ids)
-        counts = _counts(ids)
+        watches = watches_of(ids)
+        counts = counts_of(ids)
     return [
         Due(
             source.id, source.name, source.kind, Asking.of(source), source.options, source.every,
@@ -136,7 +209,7 @@ def _pause(every: int, failures: int) -> timedelta:
     return pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 a spread, not a secret
 
 
-def _watches(ids: Sequence[int]) -> dict[int, list[Watch]]:
+def watches_of(ids: Sequence[int]) -> dict[int, list[Watch]]:
     rows = db.session.execute(
         select(Panel.source_id, Panel.id, MlModel.slug, Panel.lane, Panel.spec, Panel.window)
         .join(MlModel, MlModel.id == Panel.model_id)
@@ -148,7 +221,7 @@ def _watches(ids: Sequence[int]) -> dict[int, list[Watch]]:
     return found
 
 
-def _counts(ids: Sequence[int]) -> dict[int, list[CountWatch]]:
+def counts_of(ids: Sequence[int]) -> dict[int, list[CountWatch]]:
     rows = db.session.execute(
         select(Slo.source_id, Slo.id, MlModel.slug, Slo.spec, Slo.window_days)
         .join(MlModel, MlModel.id == Slo.model_id)
@@ -160,17 +233,6 @@ def _counts(ids: Sequence[int]) -> dict[int, list[CountWatch]]:
             CountWatch(slo_id, model, spec, scrapes.windows_of(days))
         )
     return found
-
-
-def _look_at_all(due: Sequence[Due]) -> Iterator[Looked]:
-    """What each source says, as soon as it says it."""
-    if not due:
-        return
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # of the proxy
-    with ThreadPoolExecutor(min(SHARDS, len(due)), "health") as shards:
-        looks: list[Future[Looked]] = [shards.submit(_look, app, one) for one in due]
-        for look in as_completed(looks):
-            yield look.result()
 
 
 def _look(app: Flask, due: Due) -> Looked:
@@ -185,7 +247,8 @@ def _look(app: Flask, due: Due) -> Looked:
                 now=now(),
             )
         except UnreachableError as error:
-            return Looked(due, None, str(error.args[0]), now())
+            silent = isinstance(error, SilentHostError)
+            return Looked(due, None, str(error.args[0]), now(), was_silent=silent)
         except Exception:
             # Ours, not theirs. The others go on, and this one says that it can't be read.
             log.exception("A source can't be read.", extra={"source": due.name})
@@ -200,8 +263,8 @@ def _look(app: Flask, due: Due) -> Looked:
 def _observations(looked: Looked) -> dict[int, Observation]:
     """One observation for each panel of the source: what is left out has no data."""
     if looked.answer is None:
-        host = urlsplit(looked.due.asking.url).netloc
-        gone = Observation(looked.at, gap=LampState.UNREACHABLE, remark=f"{host} does not answer")
+        remark = f"{looked.due.host} does not answer"
+        gone = Observation(looked.at, gap=LampState.UNREACHABLE, remark=remark)
         return {watch.panel_id: gone for watch in looked.due.watches}
     nothing = Observation(looked.at, gap=LampState.NO_DATA, remark="no such series")
     return {
@@ -212,7 +275,9 @@ def _observations(looked: Looked) -> dict[int, Observation]:
 
 def _note(looked: Looked) -> None:
     """Keep how the look went."""
-    if looked.answer is None:
+    if not looked.was_asked:
+        values: dict[str, Any] = {"trouble": looked.trouble}
+    elif looked.answer is None:
         failures = looked.due.failures + 1
         values = {"asked_at": looked.at, "failures": failures, "trouble": looked.trouble}
         if failures >= FAILURES:

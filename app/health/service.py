@@ -14,12 +14,16 @@ from app.config import settings
 from app.core.db import unit_of_work
 from app.core.errors import ConflictError, NotFoundError, RefusedError
 from app.core.secrets import encrypt
-from app.health.asking import allowed_hosts, why_not_allowed
+from app.health import counting, levels
+from app.health.asking import allowed_hosts, host_of, why_not_allowed
+from app.health.panel_drafts import RULE, why_no_panel
 from app.health.presets import PanelDraft
 from app.health.recording import rule_of
-from app.health.rules import Rule, why_no_rule
+from app.health.rules import Rule
+from app.health.source_options import ODD_IN_ADDRESS, why_not_options, why_not_secret
 from app.health.sources import SOURCES
 from app.health.tables import AllowedHost, HealthSource, Lamp, Panel, Slo
+from app.integrations.apis import is_never_asked
 from app.people import audit
 from app.people.rules import Actor
 from app.registry.rules import slug_from
@@ -30,7 +34,11 @@ ADDRESS = re.compile(r"\[[0-9a-f:.]+\]")
 Row = TypeVar("Row", HealthSource, Panel, Slo)
 
 MOST_PANELS = 200  # of a model
+MOST_LEVELS = 50
+NO_SLO_SLUGS = ("new", "import")  # pages beside those of service levels
 SHORTEST, LONGEST = 5, 86_400  # seconds between two looks
+MAX_ADDRESS = 500
+MAX_SOURCE_NAME = 120
 
 
 # --- Hosts ------------------------------------------------------------------------------------
@@ -46,6 +54,10 @@ def allow_host(pattern: str, why: str, *, by: Actor, at: datetime) -> AllowedHos
         raise RefusedError(f"{name or 'Nothing'} is no name of a host.")
     if name.startswith("*.") and name.count(".") < 2:
         raise RefusedError("A star stands for one name before two others, as in *.example.com:443.")
+    if is_never_asked(name):
+        raise RefusedError(f"Baton never asks {name}: clouds answer there with their own secrets.")
+    if len(pattern) > 255:
+        raise RefusedError("The name of a host has at most 255 letters.")
     with unit_of_work() as session:
         if session.scalar(select(AllowedHost.id).where(AllowedHost.pattern == pattern)):
             raise ConflictError(f"{pattern} is allowed already.")
@@ -66,8 +78,8 @@ def forbid_host(host_id: int, *, by: Actor, at: datetime) -> AllowedHost:
         if host is None:
             raise NotFoundError("That host is not on the list any more.")
         session.delete(host)
-        _audit("health.host.forbid", "health_host", host.id, host.pattern, {"allowed": True},
-               {"allowed": False}, by=by, at=at)  # fmt: skip
+        _audit("health.host.forbid", "health_host", host.id, host.pattern,
+               {"allowed": True, "why": host.why}, {"allowed": False}, by=by, at=at)  # fmt: skip
     return host
 
 
@@ -86,11 +98,15 @@ class SourceDraft:
     secret: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def create_source(draft: SourceDraft, *, by: Actor, at: datetime) -> HealthSource:
+def create_source(
+    draft: SourceDraft, *, slug: str = "", allow: str = "", by: Actor, at: datetime
+) -> HealthSource:
+    """`allow`: the host of its address, which goes onto the list with it."""
     with unit_of_work() as session:
-        _check_source(draft)
+        _allow_with(draft, allow, by, at)
+        check_source(draft)
         source = HealthSource(
-            slug=_free_slug(session, HealthSource.slug, draft.name),
+            slug=_free_slug(session, HealthSource.slug, slug or draft.name),
             kind=draft.kind,
             due_at=at,
             created_at=at,
@@ -105,13 +121,20 @@ def create_source(draft: SourceDraft, *, by: Actor, at: datetime) -> HealthSourc
 
 
 def edit_source(
-    source_id: int, draft: SourceDraft, *, seen_version: int | None, by: Actor, at: datetime
+    source_id: int,
+    draft: SourceDraft,
+    *,
+    seen_version: int | None,
+    allow: str = "",
+    by: Actor,
+    at: datetime,
 ) -> HealthSource:
     with unit_of_work() as session:
         source = _seen(session, HealthSource, source_id, seen_version, "health_source")
-        if draft.kind != source.kind:
-            raise RefusedError("The kind of a source can't change. Close it, and make another.")
-        _check_source(draft)
+        if why := why_not_edit(source, draft):
+            raise RefusedError(why)
+        _allow_with(draft, allow, by, at)
+        check_source(draft)
         before = source_facts(source)
         _fill_source(source, draft)
         source.due_at, source.failures, source.trouble = at, 0, ""
@@ -137,22 +160,61 @@ def close_source(
 def reopen_source(source_id: int, *, by: Actor, at: datetime) -> HealthSource:
     with unit_of_work() as session:
         source = _seen(session, HealthSource, source_id, None, "health_source")
+        if source.closed_at is None:
+            raise ConflictError(f"{source.name} is open already.")
         source.closed_at, source.due_at, source.failures = None, at, 0
         _audit("health.source.reopen", "health_source", source.id, source.name, {"closed": True},
                {"closed": False}, by=by, at=at)  # fmt: skip
     return source
 
 
-def _check_source(draft: SourceDraft) -> None:
-    kind = SOURCES.get(draft.kind)
-    if kind is None:
-        raise RefusedError(f"There is no kind {draft.kind}. Known: {', '.join(sorted(SOURCES))}.")
-    if not draft.name.strip():
-        raise RefusedError("Give the source a name.")
-    if not SHORTEST <= draft.every <= LONGEST:
-        raise RefusedError(f"Look every {SHORTEST} seconds to every day.")
-    if kind.pulls and (why := why_not_allowed(draft.url, allowed_hosts())):
+def _allow_with(draft: SourceDraft, host: str, by: Actor, at: datetime) -> None:
+    """Put the host of the address onto the list, if it is the one that somebody agreed to."""
+    if host and host == host_of(draft.url.strip()) and why_not_allowed(draft.url, allowed_hosts()):
+        allow_host(host, f"For {draft.name.strip()}", by=by, at=at)
+
+
+def why_not_edit(source: HealthSource, draft: SourceDraft) -> str | None:
+    """Say why this source can't become that."""
+    if draft.kind != source.kind:
+        return "The kind of a source can't change. Close it, and make another."
+    if (
+        draft.secret is None
+        and source.secret_encrypted
+        and _origin(draft.url) != _origin(source.url)
+    ):
+        # Or whoever may edit an address could read the secret there.
+        return (
+            "The address leads elsewhere now. Give its sign-in again, so that what was kept goes "
+            "nowhere by mistake."
+        )
+    return None
+
+
+def _origin(url: str) -> tuple[str | None, bool]:
+    return host_of(url.strip()), url.strip().lower().startswith("https:")
+
+
+def check_source(draft: SourceDraft) -> None:
+    """Raises `RefusedError` with the first reason why this can't be a source."""
+    if why := _why_no_source(draft) or why_not_allowed(draft.url.strip(), allowed_hosts()):
         raise RefusedError(why)
+
+
+def _why_no_source(draft: SourceDraft) -> str | None:
+    if draft.kind not in SOURCES:
+        return f"There is no kind {draft.kind[:40]}. Known: {', '.join(sorted(SOURCES))}."
+    if not draft.name.strip():
+        return "Give the source a name."
+    if len(draft.name.strip()) > MAX_SOURCE_NAME:
+        return f"A name has at most {MAX_SOURCE_NAME} letters."
+    if not SHORTEST <= draft.every <= LONGEST:
+        return f"Look every {SHORTEST} seconds to every day."
+    if len(draft.url) > MAX_ADDRESS or ODD_IN_ADDRESS.search(draft.url.strip()):
+        return (
+            f"An address has at most {MAX_ADDRESS} letters, and neither a space, a backslash nor #."
+        )
+    return why_not_options(draft.kind, draft.options) or why_not_secret(draft.secret or {})
 
 
 def _fill_source(source: HealthSource, draft: SourceDraft) -> None:
@@ -281,6 +343,8 @@ def close_panel(
 def reopen_panel(panel_id: int, *, by: Actor, at: datetime) -> Panel:
     with unit_of_work() as session:
         panel = _seen(session, Panel, panel_id, None, "health_panel")
+        if panel.closed_at is None:
+            raise ConflictError(f"{panel.title} is open already.")
         panel.closed_at = None
         if panel.source is not None:
             panel.source.due_at = at
@@ -290,16 +354,8 @@ def reopen_panel(panel_id: int, *, by: Actor, at: datetime) -> Panel:
 
 
 def _check_panel(draft: PanelDraft, source: HealthSource | None) -> None:
-    if not draft.title.strip():
-        raise RefusedError("Give the panel a title.")
-    if why := why_no_rule(draft.rule):
-        raise RefusedError(f"{draft.title}: {why}")
-    if draft.window < 1:
-        raise RefusedError(f"{draft.title}: say over how many seconds one reading looks back.")
-    if not 1 <= draft.severity <= 4:
-        raise RefusedError(f"{draft.title}: the severity is 1 to 4.")
-    if source is not None and (why := SOURCES[source.kind].why_not(draft.spec)):
-        raise RefusedError(f"{draft.title}: {why}")
+    if why := why_no_panel(draft, source.kind if source else None):
+        raise RefusedError(f"{draft.title.strip()[:120] or 'A panel'}: {why}")
 
 
 def _fill_panel(panel: Panel, draft: PanelDraft) -> None:
@@ -324,9 +380,6 @@ def panel_facts(panel: Panel) -> dict[str, Any]:
         "failure_mode": panel.failure_mode,
         "severity": panel.severity,
     }
-
-
-RULE = ("above", "below", "clear", "k", "n", "min_rows", "stale_after")
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,10 +418,17 @@ def create_slo(
 ) -> Slo:
     with unit_of_work() as session:
         model = _model(session, model_slug)
-        _check_slo(draft)
+        there = session.scalar(
+            select(func.count()).where(Slo.model_id == model.id, Slo.closed_at.is_(None))
+        )
+        if (there or 0) >= MOST_LEVELS:
+            raise RefusedError(f"A model has {MOST_LEVELS} service levels at most.")
+        source = _counting_source(session, source_id)
+        _check_slo(draft, source)
+        wanted = slo_slug(draft.slug or draft.title)
         slo = Slo(
             model_id=model.id,
-            slug=_free_slug(session, Slo.slug, draft.slug or draft.title, Slo.model_id == model.id),
+            slug=_free_slug(session, Slo.slug, wanted, Slo.model_id == model.id),
             source_id=source_id,
             counts={},
             created_at=at,
@@ -377,44 +437,101 @@ def create_slo(
         _fill_slo(slo, draft)
         session.add(slo)
         session.flush()
+        if source is not None:
+            source.due_at = at
         _audit("health.slo.create", "health_slo", slo.id, f"{model.slug}: {slo.title}", None,
                slo_facts(slo), by=by, at=at)  # fmt: skip
     return slo
 
 
 def edit_slo(
-    slo_id: int, draft: SloDraft, *, seen_version: int | None, by: Actor, at: datetime
+    slo_id: int,
+    draft: SloDraft,
+    *,
+    seen_version: int | None,
+    source_id: int | None = None,
+    by: Actor,
+    at: datetime,
 ) -> Slo:
+    """Write the draft over the service level. Without a `source_id` its source stays.
+
+    Once something else is counted, what was counted before says nothing any more.
+    """
     with unit_of_work() as session:
         slo = _seen(session, Slo, slo_id, seen_version, "health_slo")
-        _check_slo(draft)
         before = slo_facts(slo)
+        was = _counted(slo)
+        if source_id is not None and source_id != slo.source_id:
+            slo.source = _counting_source(session, source_id)
+        _check_slo(draft, slo.source)
         _fill_slo(slo, draft)
-        _audit("health.slo.update", "health_slo", slo.id, f"{slo.model.slug}: {slo.title}",
-               before, slo_facts(slo), by=by, at=at)  # fmt: skip
+        session.flush()
+        if _counted(slo) != was:
+            levels.begin_anew(session, slo)
+            if slo.source is not None:
+                slo.source.due_at = at
+        if slo_facts(slo) != before:
+            _audit("health.slo.update", "health_slo", slo.id, f"{slo.model.slug}: {slo.title}",
+                   before, slo_facts(slo), by=by, at=at)  # fmt: skip
     return slo
 
 
 def close_slo(slo_id: int, *, seen_version: int | None = None, by: Actor, at: datetime) -> Slo:
+    """Stop counting. What it said stays in the record, and a burn that was told of ends."""
     with unit_of_work() as session:
         slo = _seen(session, Slo, slo_id, seen_version, "health_slo")
         if slo.closed_at is not None:
             raise ConflictError(f"{slo.title} is closed already.")
         slo.closed_at = at
+        levels.let_go(session, slo, at=at)
         _audit("health.slo.close", "health_slo", slo.id, f"{slo.model.slug}: {slo.title}",
                {"closed": False}, {"closed": True}, by=by, at=at)  # fmt: skip
     return slo
 
 
-def _check_slo(draft: SloDraft) -> None:
+def reopen_slo(slo_id: int, *, by: Actor, at: datetime) -> Slo:
+    with unit_of_work() as session:
+        slo = _seen(session, Slo, slo_id, None, "health_slo")
+        if slo.closed_at is None:
+            raise ConflictError(f"{slo.title} is open already.")
+        slo.closed_at = None
+        if slo.source is not None:
+            slo.source.due_at = at
+        _audit("health.slo.reopen", "health_slo", slo.id, f"{slo.model.slug}: {slo.title}",
+               {"closed": True}, {"closed": False}, by=by, at=at)  # fmt: skip
+    return slo
+
+
+def slo_slug(said: str) -> str:
+    """What a service level of that name is called in addresses."""
+    slug = slug_from(said)[:70] or "unnamed"
+    return f"level-{slug}" if slug in NO_SLO_SLUGS else slug
+
+
+def _counting_source(session: Session, source_id: int | None) -> HealthSource | None:
+    if source_id is None:
+        return None
+    source = session.get(HealthSource, source_id)
+    if source is None or source.closed_at is not None:
+        raise RefusedError("That source is closed, or gone. Choose another.")
+    return source
+
+
+def _check_slo(draft: SloDraft, source: HealthSource | None) -> None:
     if not draft.title.strip():
         raise RefusedError("Give the service level a title.")
+    if len(draft.title.strip()) > 120:
+        raise RefusedError("The title of a service level has at most 120 letters.")
+    if len(draft.failure_mode) > 80:
+        raise RefusedError("A failure mode has at most 80 letters.")
     if not 0 < draft.target < 1:
         raise RefusedError("The objective lies between 0 and 100 %, and is neither.")
     if not 1 <= draft.window_days <= 90:
         raise RefusedError("The window of a service level is 1 to 90 days.")
     if draft.min_events < 0:
         raise RefusedError("Events can't be fewer than none.")
+    if source is not None and (why := counting.why_not_counts(source.kind, draft.spec)):
+        raise RefusedError(f"{draft.title}: {why}")
 
 
 def _fill_slo(slo: Slo, draft: SloDraft) -> None:
@@ -423,16 +540,35 @@ def _fill_slo(slo: Slo, draft: SloDraft) -> None:
     slo.failure_mode = draft.failure_mode
 
 
+def draft_of_slo(slo: Slo) -> SloDraft:
+    """The service level as a draft, to change some of it."""
+    return SloDraft(
+        title=slo.title,
+        target=slo.target,
+        window_days=slo.window_days,
+        spec=dict(slo.spec),
+        min_events=slo.min_events,
+        failure_mode=slo.failure_mode,
+        slug=slo.slug,
+    )
+
+
 def slo_facts(slo: Slo) -> dict[str, Any]:
     """A service level as the audit trail keeps it."""
     return {
         "title": slo.title,
         "target": slo.target,
         "window_days": slo.window_days,
+        "source": slo.source.name if slo.source else None,
         "spec": dict(slo.spec),
         "min_events": slo.min_events,
         "failure_mode": slo.failure_mode,
     }
+
+
+def _counted(slo: Slo) -> tuple[int | None, dict[str, Any]]:
+    """What is counted, and where."""
+    return slo.source_id, {name: said for name, said in slo.spec.items() if name != counting.KEPT}
 
 
 # --- Shared -----------------------------------------------------------------------------------
@@ -461,6 +597,7 @@ def _free_slug(session: Session, column: Any, said: str, *among: Any) -> str:
     """A slug that nothing else has, made from a name."""
     wanted = slug_from(said)[:70] or "unnamed"
     taken = set(session.scalars(select(column).where(column.startswith(wanted), *among)))
+    taken.add("new")  # the address of the form
     return next(
         slug
         for slug in (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Session
 
 from app.core.bulk import Bulk, BulkRead, BulkUpdate
 from app.core.db import AnyRow, is_sqlite
+from app.health import evidence as health
 from app.incidents import paging
 from app.incidents.rules import Ended, State, reopens, still_fires
 from app.incidents.tables import Entry, Evidence, Incident, Member
@@ -378,6 +379,7 @@ def _record_opening(
     if not created:
         return
     entries, evidence, pages = [], [], []
+    seen = health.snapshots((row.model_id for row in created if row.model_id), at=at)
     for row in created:
         sightings = wanted[_identity_of(row)]
         first = min(sightings, key=lambda s: s.severity)
@@ -385,14 +387,17 @@ def _record_opening(
         entries.append(
             _entry(row.id, at, "opened", f"Opened by {first.name}", by=first.name, why=reasons)
         )
-        evidence.append(_evidence(row, first, len(sightings), at))
+        evidence.append(_evidence(row, first, len(sightings), seen.get(row.model_id), at))
         pages.append(_page(row, first, at))
     session.connection().execute(insert(ENTRIES), entries)
     session.connection().execute(insert(EVIDENCE), evidence)
     paging.page(pages, at=at)
 
 
-def _evidence(row: AnyRow, first: Sighting, count: int, at: datetime) -> dict[str, Any]:
+def _evidence(
+    row: AnyRow, first: Sighting, count: int, seen: Mapping[str, Any] | None, at: datetime
+) -> dict[str, Any]:
+    """What the alert said, and what the panels of its model said in that moment."""
     return {
         "incident_id": row.id,
         "episode": row.episode,
@@ -406,6 +411,7 @@ def _evidence(row: AnyRow, first: Sighting, count: int, at: datetime) -> dict[st
             "links": [dict(link) for link in first.links],
             "starts_at": first.starts_at.isoformat(),
             "alerts": count,
+            **({"health": seen} if seen else {}),
         },
     }
 
@@ -458,6 +464,8 @@ def _reopen(
     by_id = {row.id: identity for identity, row in last.items()}
     rows = session.execute(select(*INCIDENT).where(Incident.id.in_(ids))).all()
     entries, evidence, pages = [], [], []
+    models = (row.model_id for row in rows if row.model_id and row.id in reopened)
+    seen = health.snapshots(models, at=at)
     for row in rows:
         incidents[row.id] = row
         if row.id not in reopened:
@@ -467,7 +475,7 @@ def _reopen(
         entries.append(
             _entry(row.id, at, "reopened", f"Opened again by {first.name}", by=first.name)
         )
-        evidence.append(_evidence(row, first, len(sightings), at))
+        evidence.append(_evidence(row, first, len(sightings), seen.get(row.model_id), at))
         pages.append(_page(row, first, at))
     if not entries:
         return

@@ -1,6 +1,6 @@
 """Reads, shaped for pages. Lists take columns, not objects, and cost the same for any length."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -276,14 +276,27 @@ def _of_message(message: Message) -> Happening:
     )
 
 
-def evidence(incident_id: int, episode: int) -> Evidence | None:
-    """What was known when this episode opened."""
-    return db.session.scalars(
-        select(Evidence)
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was known when an episode opened; of one that was in triage, when it was routed."""
+
+    taken_at: datetime
+    content: Mapping[str, Any]  # what the alert said, and under `health` what the panels said
+
+
+def evidence(incident_id: int, episode: int) -> Known | None:
+    rows = db.session.execute(
+        select(Evidence.taken_at, Evidence.content)
         .where(Evidence.incident_id == incident_id, Evidence.episode == episode)
         .order_by(Evidence.id)
-        .limit(1)
-    ).first()
+        .limit(2)
+    ).all()
+    if not rows:
+        return None
+    content: dict[str, Any] = {}
+    for row in rows:
+        content = row.content | content
+    return Known(rows[0].taken_at, content)
 
 
 def seen_before(this: Incident, limit: int = 3) -> Sequence[AnyRow]:

@@ -134,4 +134,11 @@ class IncidentOut(IncidentInList):
     paging: str
     members: list[MemberOut]
     timeline: list[HappeningOut]
-    evidence: dict[str, Any] | None
+    evidence: dict[str, Any] | None = Field(
+        description="What was known when it opened, as it was: `name`, `summary`, `labels`, "
+        "`annotations`, `links` and `starts_at` of the alert, unless people declared it; and under "
+        "`health` the readings of all panels of the model (`taken_at`, `panels`, `levels`, "
+        "`left_out`), unless it has none. A panel that was not OK, or is one of drift, has the "
+        "`points` of the hour before: [seconds since 1970, value or null, whether nobody could "
+        "see], and null where its method or reference changed."
+    )

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from app.core.db import unit_of_work
 from app.core.errors import ConflictError, NotFoundError, RefusedError
-from app.incidents import paging, queries
+from app.incidents import evidence, paging, queries
 from app.incidents.rules import LEAST_SEVERE, State, refusal_to_move
 from app.incidents.tables import Entry, Incident
 from app.people import audit
@@ -83,6 +83,7 @@ def _declare(session: Session, declaration: Declaration, *, by: Actor, at: datet
     _tell(session, incident, "opened", f"Declared by {by.name}", by=by, at=at)
     if declaration.note:
         _tell(session, incident, "note", declaration.note, by=by, at=at)
+    evidence.take(session, incident, at=at)
     declared = {"failure_mode": incident.failure_mode, **_state(incident)}
     _record("declare", incident, None, declared, by=by, at=at)
     paging.page([_page_for(incident, team, model)], at=at)
@@ -143,6 +144,7 @@ def reopen(incident_id: int, *, reason: str, seen: int | None, by: Actor, at: da
             incident.resolution = None
             _tell(session, incident, "reopened", f"Opened again: {reason}", by=by, at=at)
             session.flush()
+            evidence.take(session, incident, at=at)
             paging.page([_page_for(incident, incident.team, incident.model)], at=at)
         return incident
     except IntegrityError:
@@ -245,6 +247,7 @@ def assign_model(
                 incident.runbook_version_id = queries.runbook_for(incident.failure_mode, model)
             _tell(session, incident, "routed", f"Routed to {model.slug}", by=by, at=at)
             session.flush()
+            evidence.take(session, incident, at=at)
             if incident.state is not State.RESOLVED:
                 page = _page_for(incident, model.team, model)
                 paging.page([page.on_lane(":routed")], at=at)

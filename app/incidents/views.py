@@ -12,7 +12,8 @@ from markupsafe import Markup
 from app.core.clock import now
 from app.core.errors import BatonError, ConflictError, RefusedError
 from app.core.markdown import render_note
-from app.incidents import following, queries, service
+from app.health.marks import add_marks
+from app.incidents import evidence, following, queries, sensing, service
 from app.incidents.forms import (
     AssignForm,
     DeclareForm,
@@ -26,6 +27,7 @@ from app.incidents.forms import (
     SeverityForm,
     StartForm,
 )
+from app.incidents.marks import incidents_of
 from app.incidents.queries import Filter
 from app.incidents.rules import NEXT_STATES, State
 from app.incidents.tables import Incident
@@ -119,6 +121,8 @@ def detail(incident_id: int) -> ResponseReturnValue:
 @requires(Role.VIEWER)
 def detail_part(incident_id: int, part: str) -> ResponseReturnValue:
     """A live region of the page; forms stay outside of all of them."""
+    if part == "readings":
+        return live("incidents/_evidence.html", part=part, **_readings(incident_id))
     if part not in ("head", "actions", "alerts", "timeline", "facts"):
         part = "head"
     return live("incidents/detail.html", part=part, **_detail(incident_id))
@@ -132,8 +136,18 @@ def members(incident_id: int) -> ResponseReturnValue:
     return page("incidents/members.html", "list", incident=incident, found=found)
 
 
+def _readings(incident_id: int) -> dict[str, Any]:
+    """How the panels of its model stand now: asked every few seconds, so only what that takes."""
+    incident = queries.incident(incident_id)
+    known = queries.evidence(incident_id, incident.episode)
+    standing = evidence.current(known.content if known else {}, incident, at=now())
+    return {"incident": incident, "evidence": known, "standing": standing}
+
+
 def _detail(incident_id: int, **changed: Any) -> dict[str, Any]:
     incident = queries.incident(incident_id)
+    known = queries.evidence(incident_id, incident.episode)
+    content = known.content if known else {}
     context = {
         "incident": incident,
         "may_move_to": NEXT_STATES[incident.state],
@@ -141,7 +155,9 @@ def _detail(incident_id: int, **changed: Any) -> dict[str, Any]:
         "failure_mode": failure_mode_title(incident.failure_mode),
         "found": queries.members(incident_id, size=12),
         "timeline": queries.timeline(incident_id),
-        "evidence": queries.evidence(incident_id, incident.episode),
+        "evidence": known,
+        "frozen": evidence.frozen(content, incident),
+        "standing": evidence.current(content, incident, at=now()),
         "before": queries.seen_before(incident),
         "paging": outbox.sync_state(incident_id, at=now()),
         "may_respond": _may_respond(),
@@ -430,6 +446,8 @@ def register(app: Flask) -> None:
     app.extensions["incidents_to_try"] = following.to_try
     app.extensions["known_of_incident"] = following.known_of_id
     app.extensions["opened_at_of_run"] = queries.opened_at_of_run
+    sensing.register(app)
+    add_marks(app, incidents_of)
     add_model_section(app, ModelSection("Incidents", "incidents.of_model"))
     add_model_banner(app, open_of_model)
     add_model_column(app, ModelColumn("Open incidents", open_by_model))

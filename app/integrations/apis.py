@@ -28,6 +28,10 @@ class UnreachableError(Exception):
     """The source did not answer, or not in a way that can be read. `args[0]` is a sentence."""
 
 
+class SilentHostError(UnreachableError):
+    """Nobody answers there at all: whatever else is asked of this host will not be answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """An answer over HTTP that came in time and was not too large."""
@@ -63,9 +67,9 @@ def ask(
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
             return Page(answer.status_code, kind, body)
     except requests.Timeout:
-        raise UnreachableError(f"{host} did not answer in time.") from None
+        raise SilentHostError(f"{host} did not answer in time.") from None
     except requests.RequestException:
-        raise UnreachableError(f"{host} can't be reached.") from None
+        raise SilentHostError(f"{host} can't be reached.") from None
 
 
 def _refuse_own_secrets(netloc: str) -> None:
@@ -76,11 +80,19 @@ def _refuse_own_secrets(netloc: str) -> None:
     except (OSError, UnicodeError):
         raise UnreachableError(f"{netloc} is a name that can't be looked up.") from None
     for *_, address in found:
-        one = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        if getattr(one, "ipv4_mapped", None):
-            one = one.ipv4_mapped  # type: ignore[union-attr,assignment]  # IPv6 only
-        if any(one in network for network in NEVER if network.version == one.version):
+        if is_never_asked(str(address[0]).partition("%")[0]):
             raise UnreachableError(f"{netloc} leads to an address that Baton never asks.")
+
+
+def is_never_asked(name: str) -> bool:
+    """Whether this is an address, and one that is never asked."""
+    try:
+        one = ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    if getattr(one, "ipv4_mapped", None):
+        one = one.ipv4_mapped  # type: ignore[union-attr,assignment]  # IPv6 only
+    return any(one in network for network in NEVER if network.version == one.version)
 
 
 def _session() -> requests.Session:

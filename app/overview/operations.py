@@ -32,6 +32,7 @@ from app.core.db import db
 from app.core.metrics import exposition
 from app.overview import readings
 from app.people.access import public
+from app.web.times import duration
 
 log = logging.getLogger(__name__)
 
@@ -165,6 +166,26 @@ def _inbox_takes_a_row(at: datetime) -> str:
     return ""
 
 
+def source_checks(*, at: datetime) -> tuple[Check, ...]:
+    """For `baton doctor`. No part of readiness: Baton takes alerts whoever else is away."""
+    found = readings.sources(at=at)
+    late = readings.ASKED_WITHIN.total_seconds()
+    return (
+        Check(
+            "poller",
+            f"one has been due for {duration(found.overdue)}, so no worker looks"
+            if found.overdue > late
+            else "",
+        ),
+        Check(
+            "sources",
+            f"{found.failing} of {found.asked} do not; Settings, Health sources says why"
+            if found.failing
+            else "",
+        ),
+    )
+
+
 def _worker_cycles(at: datetime) -> str:
     workers = readings.workers(at=at)
     if not workers.alive:
@@ -192,7 +213,7 @@ def _may_scrape() -> bool:
 
 def _gauges(at: datetime) -> list[GaugeMetricFamily]:
     inbox, outbox = readings.inbox(at=at), readings.outbox(at=at)
-    workers = readings.workers(at=at)
+    workers, sources = readings.workers(at=at), readings.sources(at=at)
     incidents = GaugeMetricFamily("baton_open_incidents", "Open incidents.", labels=["severity"])
     for severity, count in readings.open_incidents().items():
         incidents.add_metric([str(severity)], count)
@@ -203,6 +224,13 @@ def _gauges(at: datetime) -> list[GaugeMetricFamily]:
         ("baton_outbox_depth", "Messages that wait to be sent.", outbox.depth),
         ("baton_outbox_oldest_seconds", "Age of the oldest of these.", outbox.oldest),
         ("baton_pages_refused", "Refused pages of open incidents.", readings.refused_pages()),
+        ("baton_health_sources", "APIs that are asked for readings.", sources.asked),
+        ("baton_health_sources_failing", "Of these, those that do not answer.", sources.failing),
+        (
+            "baton_health_overdue_seconds",
+            "How long the source due longest has waited to be asked.",
+            sources.overdue,
+        ),
         ("baton_workers_alive", "Workers seen in the last 10 s.", workers.alive),
         ("baton_workers_cycled", "Workers with a scheduled job in the last 30 s.", workers.cycled),
     )

@@ -1,28 +1,43 @@
 """Reads for Now: each fetches all that its part of the page shows, for any number of rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, Select, case, func, or_, select, tuple_
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Row,
+    Select,
+    Subquery,
+    case,
+    func,
+    or_,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.sql.functions import coalesce
 
 from app.alerts import queries as alerts
 from app.alerts.rules import DeliveryState
 from app.alerts.tables import Change
 from app.core.db import db
+from app.health import fleet as health
+from app.health.rules import FLEET, LampState, Lane
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from app.integrations.pagerduty.tables import Message
 from app.overview.readings import OPEN, UNRESOLVED, WAITING, refusals
 from app.people.tables import User
 from app.registry.tables import MlModel, Team, TeamMember
-from app.web.pagination import Page, decode_cursor, page_of
+from app.web.pagination import decode_cursor, encode_cursor
 
 INCIDENTS_SHOWN = 8
 REFUSALS_SHOWN = 3
 MODELS_SHOWN = 25
+MODELS_AT_ONCE = 200  # so many one page takes in; those after them are a page of their own
 CHANGES_SHOWN = 15
 STUCK_AFTER = timedelta(minutes=1)
 CALM = 9  # stands for the severity of a model without an incident, after all others
@@ -161,87 +176,171 @@ def deliveries(*, at: datetime) -> Deliveries:
 
 # The fleet
 
+# What rows are ordered by, and what the cursor of a page holds.
+SORTS: dict[str, tuple[str, ...]] = {
+    "worst": ("severity", "worst", "tier", "slug"),
+    "name": ("slug",),
+    "tier": ("tier", "severity", "worst", "slug"),
+    **{lane.value: ("of_lane", "severity", "tier", "slug") for lane in FLEET},
+}
+SHOWS = ("all", "breach", "blind", "open", "mine")
+
 
 @dataclass(frozen=True, slots=True)
 class FleetFilter:
     words: str = ""
-    show: str = "all"  # all | open | mine
+    show: str = "all"  # one of SHOWS
+    sort: str = "worst"  # one of SORTS
 
 
 @dataclass(frozen=True, slots=True)
 class FleetCounts:
     all: int
+    breach: int
+    blind: int
     open: int
     mine: int
 
 
-def fleet(wanted: FleetFilter, person_id: int, *, after: str | None = None) -> Page[AnyRow]:
-    """A page of the models in production, those with the worst incidents first."""
-    worst = coalesce(_of_open(MlModel.id, func.min(Incident.severity)), CALM).label("worst")
-    found = (
+@dataclass(frozen=True, slots=True)
+class FleetPage:
+    items: Sequence[AnyRow]
+    lamps: Mapping[int, health.ModelHealth]  # by the id of the model
+    counts: FleetCounts  # of all models in production
+    after: str | None  # where this page begins; none: with the first row of all
+    next: str | None  # where the next one does
+    previous: str | None  # where the one before ends
+
+    def of(self, row: AnyRow) -> health.ModelHealth:
+        return self.lamps.get(row.id, health.NOTHING)
+
+
+def fleet(
+    wanted: FleetFilter,
+    person_id: int,
+    *,
+    at: datetime,
+    after: str | None = None,
+    before: str | None = None,
+    size: int = MODELS_SHOWN,
+) -> FleetPage:
+    """Models in production with their lamps: those after or before a cursor, or the first ones."""
+    names = SORTS[wanted.sort]
+    models = _fleet(wanted, person_id, at)
+    order = [models.c[name] for name in names]
+    page = (
+        select(models)
+        .where(*_narrowed(models, wanted))
+        .order_by(*(key.desc() if before else key for key in order))
+        .limit(size + 1)
+    )
+    if cursor := before or after:
+        kinds = [str if name == "slug" else int for name in names]
+        place, edge = tuple_(*order), tuple_(*decode_cursor(cursor, *kinds))
+        page = page.where(place < edge if before else place > edge)
+    found = db.session.execute(_with_counts(models, page.subquery("page"), names)).all()
+    rows = [row for row in found if row.id is not None]
+    has_more = len(rows) > size
+    items = rows[-size:] if before else rows[:size]
+
+    def cursor_of(row: AnyRow) -> str:
+        return encode_cursor(*(getattr(row, name) for name in names))
+
+    if before:
+        after = cursor_of(rows[0]) if has_more else None
+    return FleetPage(
+        items,
+        health.lamps_of([row.id for row in items], at=at) if items else {},
+        FleetCounts(*found[0][: len(SHOWS)]),
+        after,
+        cursor_of(items[-1]) if items and (before or has_more) else None,
+        cursor_of(items[0]) if items and after else None,
+    )
+
+
+def _fleet(wanted: FleetFilter, person_id: int, at: datetime) -> CTE:
+    """All models in production, with what they are counted, narrowed and ordered by."""
+    lane = Lane(wanted.sort) if "of_lane" in SORTS[wanted.sort] else None
+    lamps = health.places(at=at, lane=lane)
+    incidents = (
+        select(
+            Incident.model_id,
+            func.min(Incident.severity).label("severity"),
+            func.count().label("open"),
+        )
+        .where(UNRESOLVED, Incident.model_id.is_not(None))
+        .group_by(Incident.model_id)
+        .subquery("incidents")
+    )
+    return (
         select(
             MlModel.id,
             MlModel.slug,
             MlModel.tier,
+            MlModel.purpose,
             Team.name.label("team_name"),
-            Team.slug.label("team_slug"),
-            worst,
+            coalesce(incidents.c.severity, CALM).label("severity"),
+            coalesce(incidents.c.open, 0).label("incidents"),
+            coalesce(lamps.c.worst, health.NO_PANEL).label("worst"),
+            coalesce(lamps.c.is_blind, 0).label("is_blind"),
+            coalesce(lamps.c.of_lane, health.NO_PANEL).label("of_lane"),
+            case((_is_theirs(person_id), 1), else_=0).label("is_theirs"),
         )
         .join(Team, Team.id == MlModel.team_id)
+        .outerjoin(lamps, lamps.c.model_id == MlModel.id)
+        .outerjoin(incidents, incidents.c.model_id == MlModel.id)
         .where(MlModel.retired_at.is_(None))
-        .order_by(worst, MlModel.tier, MlModel.slug)
-        .limit(MODELS_SHOWN + 1)
+        .cte("fleet")
     )
-    for word in wanted.words.split():
-        found = found.where(
+
+
+def _shown(models: CTE) -> dict[str, ColumnElement[bool]]:
+    """Which models each of SHOWS takes in, but for all of them."""
+    return {
+        "breach": models.c.worst == health.PLACE[LampState.BREACH],
+        "blind": models.c.is_blind == 1,
+        "open": models.c.severity < CALM,
+        "mine": models.c.is_theirs == 1,
+    }
+
+
+def _narrowed(models: CTE, wanted: FleetFilter) -> list[ColumnElement[bool]]:
+    only = _shown(models).get(wanted.show)
+    return [
+        *([] if only is None else [only]),
+        *(
             or_(
-                MlModel.slug.icontains(word, autoescape=True),
-                MlModel.purpose.icontains(word, autoescape=True),
-                Team.name.icontains(word, autoescape=True),
+                models.c.slug.icontains(word, autoescape=True),
+                models.c.purpose.icontains(word, autoescape=True),
+                models.c.team_name.icontains(word, autoescape=True),
             )
-        )
-    if wanted.show == "open":
-        found = found.where(worst < CALM)
-    elif wanted.show == "mine":
-        found = found.where(_is_theirs(person_id))
-    if after:
-        key = decode_cursor(after, int, int, str)
-        found = found.where(tuple_(worst, MlModel.tier, MlModel.slug) > tuple_(*key))
-    rows = db.session.execute(_with_incidents(found)).all()
-    return page_of(rows, MODELS_SHOWN, key=lambda row: (row.worst, row.tier, row.slug))
+            for word in wanted.words.split()
+        ),
+    ]
 
 
-def _with_incidents(found: Select[*tuple[Any, ...]]) -> Select[Any]:
-    """Add what each row shows of incidents: for the models of one page, not for all that are."""
-    models = found.subquery()
+def _with_counts(models: CTE, page: Subquery, names: Sequence[str]) -> Select[Any]:
+    """The rows of a page beside the counts of all, so that lamps are gone through once.
+
+    The number of the worst incident is added: for the models of the page, not for all that are.
+    """
+    counts = select(
+        func.count().label("all"),
+        *(func.count().filter(only).label(show) for show, only in _shown(models).items()),
+    ).subquery("counts")
     worst_first = select(Incident.id).order_by(Incident.severity, Incident.id.desc()).limit(1)
-    last_alert = select(func.max(Incident.last_alert_at)).where(Incident.model_id == models.c.id)
-    return select(
-        models,
-        worst_first.where(Incident.model_id == models.c.id, UNRESOLVED)
-        .scalar_subquery()
-        .label("incident_id"),
-        _of_open(models.c.id, func.count()).label("open"),
-        last_alert.scalar_subquery().label("last_alert_at"),
-    ).order_by(models.c.worst, models.c.tier, models.c.slug)
-
-
-def _of_open(model_id: Any, what: ColumnElement[Any]) -> ScalarSelect[Any]:
-    """Something about the open incidents of a model. Found by the index that keeps them unique."""
-    return select(what).where(Incident.model_id == model_id, UNRESOLVED).scalar_subquery()
-
-
-def fleet_counts(person_id: int) -> FleetCounts:
-    models = select(func.count()).select_from(MlModel).where(MlModel.retired_at.is_(None))
-    is_open = select(Incident.id).where(Incident.model_id == MlModel.id, UNRESOLVED).exists()
-    row = db.session.execute(
+    return (
         select(
-            models.scalar_subquery(),
-            models.where(is_open).scalar_subquery(),
-            models.where(_is_theirs(person_id)).scalar_subquery(),
+            counts,
+            page,
+            worst_first.where(Incident.model_id == page.c.id, UNRESOLVED)
+            .scalar_subquery()
+            .label("incident_id"),
         )
-    ).one()
-    return FleetCounts(*row)
+        .select_from(counts)
+        .outerjoin(page, true())
+        .order_by(*(page.c[name] for name in names))
+    )
 
 
 def _is_theirs(person_id: int) -> ColumnElement[bool]:

@@ -10,6 +10,8 @@ from sqlalchemy.orm import aliased
 from app.alerts import queries as alerts
 from app.core.db import db
 from app.core.jobs import Worker
+from app.health.polling import FAILURES
+from app.health.tables import HealthSource
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from app.integrations.pagerduty.rules import Action, MessageState
@@ -25,6 +27,8 @@ REFUSED = Message.state == literal_column("'refused'")
 
 SEEN_WITHIN = timedelta(seconds=10)
 CYCLED_WITHIN = timedelta(seconds=30)
+SILENT_AFTER = timedelta(minutes=10)
+ASKED_WITHIN = timedelta(minutes=1)  # of the moment that a source of readings is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,17 @@ class Workers:
     alive: int
     cycled: int  # of these, how many ran a scheduled job lately
     last_cycle_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """APIs that are asked for readings."""
+
+    asked: int
+    failing: int  # of these, how many have not answered several times in a row
+    silent: int  # of these, how many for so long that somebody has to look
+    silent_name: str | None  # one of them
+    overdue: float  # seconds that the one due longest has waited to be asked
 
 
 def inbox(*, at: datetime) -> Queue:
@@ -101,6 +116,22 @@ def workers(*, at: datetime) -> Workers:
         cycled=sum(cycle >= at - CYCLED_WITHIN for cycle in cycles),
         last_cycle_at=max(cycles, default=None),
     )
+
+
+def sources(*, at: datetime) -> Sources:
+    answers = HealthSource.failures < FAILURES
+    told = func.coalesce(HealthSource.answered_at, HealthSource.created_at)
+    silent = ~answers & (told < at - SILENT_AFTER)
+    row = db.session.execute(
+        select(
+            func.count(),
+            func.count().filter(~answers),
+            func.count().filter(silent),
+            func.min(HealthSource.name).filter(silent),
+            func.min(HealthSource.due_at),
+        ).where(HealthSource.closed_at.is_(None), HealthSource.url != "")
+    ).one()
+    return Sources(row[0], row[1], row[2], row[3], _age(row[4], at))
 
 
 def _age(since: datetime | None, at: datetime) -> float:

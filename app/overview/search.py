@@ -9,6 +9,8 @@ from markupsafe import Markup
 from sqlalchemy import ColumnElement, and_, case, or_, select
 
 from app.core.db import db
+from app.health.fleet import LANES
+from app.health.tables import Dataset, Panel
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from app.people.access import may_open
@@ -55,6 +57,8 @@ COMMANDS = (
     *(Command(f"Go to {entry.label}", entry.icon, entry.endpoint) for entry in MENU),
     Command("Go to Deliveries", "inbox", "alerts.deliveries", "inbox dead letters replay"),
     Command("Go to Integrations", "plug", "alerts.integrations", "keys doors alertmanager"),
+    Command("Go to Data inputs", "db", "health.inputs", "datasets schema freshness access"),
+    Command("Go to Health sources", "gauge", "health.sources", "prometheus scrape drift apis"),
     Command("Go to Sandbox pager", "phone", "overview.sandbox_pager", "pagerduty pages"),
     Command("Go to People", "user", "people.people", "users invite"),
     Command("Go to API tokens", "key", "people.tokens"),
@@ -72,6 +76,7 @@ def search(text: str, reader: User) -> list[Group]:
         ("Incidents", _incidents),
         ("Models", _models),
         ("Runbooks", _runbooks),
+        ("Health", _health),
         ("Teams", _teams),
     ]
     if reader.role.covers(Role.ADMINISTRATOR):
@@ -142,6 +147,51 @@ def _models(words: list[str]) -> list[Hit]:
             "retired" if row.retired_at else f"Tier {row.tier}, {row.name}",
         )
         for row in rows
+    ]
+
+
+def _health(words: list[str]) -> list[Hit]:
+    """Panels, by the words of their title and of their model, then data inputs."""
+    # Each title once: most models have panels of the same presets.
+    titles = select(Panel.title).distinct().cte("titles").prefix_with("MATERIALIZED")
+    panels = db.session.execute(
+        select(Panel.slug, Panel.title, Panel.lane, MlModel.slug.label("model"))
+        .join(MlModel, MlModel.id == Panel.model_id)
+        .where(
+            Panel.closed_at.is_(None),
+            MlModel.retired_at.is_(None),
+            *(
+                or_(
+                    Panel.title.in_(
+                        select(titles.c.title).where(
+                            titles.c.title.icontains(word, autoescape=True)
+                        )
+                    ),
+                    Panel.model_id.in_(
+                        select(MlModel.id).where(MlModel.slug.icontains(word, autoescape=True))
+                    ),
+                )
+                for word in words
+            ),
+        )
+        # In the order of an index: a word that all models have in common is found at once.
+        .order_by(MlModel.slug, Panel.slug)
+        .limit(MOST)
+    )
+    inputs = db.session.execute(
+        select(Dataset.slug, Dataset.contract)
+        .where(_holds_all(words, Dataset.slug, Dataset.contract))
+        .order_by(*_best_first(Dataset.slug, words), Dataset.slug)
+        .limit(MOST)
+    )
+    return [
+        Hit("gauge", f"{row.model} · {row.title}", url, LANES[row.lane])
+        for row in panels
+        if (url := url_if_there("health.panel", slug=row.model, panel=row.slug))
+    ] + [
+        Hit("db", row.slug, url, row.contract or "Data input")
+        for row in inputs
+        if (url := url_if_there("health.input", dataset=row.slug))
     ]
 
 

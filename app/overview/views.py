@@ -12,9 +12,17 @@ from app.alerts import queries as alerts
 from app.config import settings as configured
 from app.core.clock import now as clock_now
 from app.core.db import is_sqlite
+from app.health.fleet import LANES
+from app.health.rules import FLEET
 from app.overview import operations, queries, readings, set_up
-from app.overview.queries import FleetFilter
+from app.overview.queries import (
+    MODELS_AT_ONCE,
+    MODELS_SHOWN,
+    FleetFilter,
+    FleetPage,
+)
 from app.overview.rules import what_is_left, what_is_open, where_pages_go
+from app.overview.sample import plan as sample
 from app.overview.sandbox import pages_received
 from app.overview.search import LONGEST, commands, search
 from app.people.access import current_person, may_open, person_if_any, requires
@@ -48,6 +56,23 @@ def fleet() -> ResponseReturnValue:
     return live("overview/now.html", part="fleet", at=at, **_fleet(at))
 
 
+@bp.get("/now/fleet/more")
+@requires(Role.VIEWER)
+def more_fleet() -> ResponseReturnValue:
+    """The next rows, to be added to those that are there. `rows` says how many that are."""
+    at, wanted = clock_now(), _wanted()
+    there = _rows()
+    found = queries.fleet(
+        wanted,
+        current_person().id,
+        at=at,
+        after=request.args.get("after"),
+        size=min(MODELS_SHOWN, MODELS_AT_ONCE - there) or MODELS_SHOWN,
+    )
+    around = _around(wanted, found, there + len(found.items), later="later" in request.args)
+    return page("overview/fleet_more.html", at=at, fleet=found, **around)
+
+
 @bp.get("/now/lately")
 @requires(Role.VIEWER)
 def lately() -> ResponseReturnValue:
@@ -62,6 +87,7 @@ def _urgent(at: datetime) -> dict[str, Any]:
     incidents, refused = queries.waiting_incidents(person.id), queries.refused_pages()
     stuck = queries.stuck_pages(at=at)
     dead = alerts.dead_count() if maintains else 0
+    sources = readings.sources(at=at) if maintains else None
     steps = set_up.so_far() if maintains else None
     being_set_up = steps is not None and not steps.small and not found.count
     return {
@@ -72,9 +98,10 @@ def _urgent(at: datetime) -> dict[str, Any]:
         "refused": refused,
         "stuck": stuck,
         "dead": dead,
+        "sources": sources,
         # Incidents and refusals each by themselves; what is told in one row counts as one.
         "needs": sum(rows[0].of for rows in (incidents, refused) if rows)
-        + sum(map(bool, (stuck, found.triage, dead))),
+        + sum(map(bool, (stuck, found.triage, dead, sources and sources.silent))),
         "workers": readings.workers(at=at),
         "set_up": steps,
         "summary": what_is_left(set_up.STEPS - steps.done)
@@ -84,15 +111,53 @@ def _urgent(at: datetime) -> dict[str, Any]:
 
 
 def _fleet(at: datetime) -> dict[str, Any]:
-    person = current_person()
-    show = request.args.get("show", "all")
-    wanted = FleetFilter(
-        words=_typed("models"), show=show if show in ("all", "open", "mine") else "all"
+    person, wanted = current_person(), _wanted()
+    found = queries.fleet(
+        wanted,
+        person.id,
+        at=at,
+        after=request.args.get("after"),
+        before=request.args.get("before"),
+        size=_rows(),
     )
     return {
         "wanted": wanted,
-        "fleet": queries.fleet(wanted, person.id, after=request.args.get("after")),
-        "fleet_counts": queries.fleet_counts(person.id),
+        "fleet": found,
+        **_around(wanted, found, len(found.items), later=bool(found.after)),
+    }
+
+
+def _wanted() -> FleetFilter:
+    show, sort = request.args.get("show", ""), request.args.get("sort", "")
+    return FleetFilter(
+        words=_typed("models"),
+        show=show if show in queries.SHOWS else "all",
+        sort=sort if sort in queries.SORTS else "worst",
+    )
+
+
+def _rows() -> int:
+    """How many rows are there already: those of a first page, and what was added to it."""
+    rows = request.args.get("rows", MODELS_SHOWN, int)
+    return min(max(rows, MODELS_SHOWN), MODELS_AT_ONCE)
+
+
+def _around(wanted: FleetFilter, found: FleetPage, rows: int, *, later: bool) -> dict[str, Any]:
+    """What stands around the rows of the fleet. `later`: the first ones of all are not there."""
+    counted = not wanted.words and not later
+    return {
+        "here": {
+            "show": wanted.show if wanted.show != "all" else None,
+            "sort": wanted.sort if wanted.sort != "worst" else None,
+            "models": wanted.words or None,
+        },
+        "lanes": [(lane, LANES[lane]) for lane in FLEET],
+        "foot": {
+            "rows": rows,
+            "more": min(MODELS_SHOWN, MODELS_AT_ONCE - rows) if found.next else 0,
+            "of": getattr(found.counts, wanted.show) if counted else None,
+            "later": True if later else None,
+        },
     }
 
 
@@ -139,6 +204,7 @@ def settings() -> ResponseReturnValue:
         workers=readings.workers(at=at),
         inbox=readings.inbox(at=at),
         outbox=readings.outbox(at=at),
+        sources=readings.sources(at=at),
         spool=operations.spool_bytes(),
         found=queries.everywhere(),
     )
@@ -174,6 +240,8 @@ def on_every_page() -> dict[str, Any]:
     except SQLAlchemyError:
         return {}
     sentence = where_pages_go(found.named, found.unconnected, found.teams)
+    if found.teams > 1 and list(found.named) == [sample.TEAM.name]:
+        sentence = None  # nobody expects to be woken by the sample
     return {
         "sandbox_notice": sentence and _with_link(sentence, found.teams),
         "nav_counts": {"incidents.index": found.incidents, "registry.models": found.models},

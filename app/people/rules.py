@@ -32,6 +32,8 @@ SCOPES: dict[str, Role] = {
     "runbooks:write": Role.MAINTAINER,
     "deliveries:read": Role.RESPONDER,
     "deliveries:write": Role.MAINTAINER,
+    "health:read": Role.VIEWER,
+    "health:write": Role.MAINTAINER,
     "integrations:read": Role.MAINTAINER,
     "integrations:write": Role.ADMINISTRATOR,
     "people:read": Role.ADMINISTRATOR,

@@ -12,7 +12,8 @@ answers htmx with the card, and a plain browser with a page whose template exten
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import Flask, current_app
+from flask import current_app
+from flask.sansio.app import App
 from markupsafe import Markup
 
 
@@ -20,6 +21,7 @@ from markupsafe import Markup
 class ModelSection:
     title: str
     endpoint: str  # takes slug
+    styles: Sequence[str] = ()  # sheets of static/css/pages/ that its card needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +36,25 @@ class ModelColumn:
 ModelBanner = Callable[[int], Markup]
 
 
-def add_model_section(app: Flask, section: ModelSection) -> None:
+def add_model_section(app: App, section: ModelSection) -> None:
     app.extensions.setdefault("model_page_sections", []).append(section)
 
 
-def add_model_column(app: Flask, column: ModelColumn) -> None:
+def add_model_column(app: App, column: ModelColumn) -> None:
     app.extensions.setdefault("model_list_columns", []).append(column)
 
 
-def add_model_banner(app: Flask, banner: ModelBanner) -> None:
+def add_model_banner(app: App, banner: ModelBanner) -> None:
     app.extensions.setdefault("model_page_banners", []).append(banner)
 
 
 def model_sections() -> list[ModelSection]:
     return list(current_app.extensions.get("model_page_sections", ()))
+
+
+def model_section_styles() -> list[str]:
+    """The sheets that the cards of all sections need."""
+    return sorted({sheet for one in model_sections() for sheet in one.styles})
 
 
 def model_columns(model_ids: Sequence[int]) -> list[tuple[str, Mapping[int, Markup]]]:

@@ -16,7 +16,12 @@ from app.registry.files import EXAMPLE, read_file
 from app.registry.forms import ImportForm, ModelForm, PagerForm, TeamForm
 from app.registry.queries import ModelFilter
 from app.registry.rules import Match, RoutingRow
-from app.registry.sections import model_banners, model_columns, model_sections
+from app.registry.sections import (
+    model_banners,
+    model_columns,
+    model_section_styles,
+    model_sections,
+)
 from app.registry.service import EditedMeanwhileError
 from app.registry.tables import MlModel, Team
 from app.web.parts import go, page
@@ -24,6 +29,7 @@ from app.web.toast import toast
 
 bp = Blueprint("registry", __name__, template_folder="templates")
 bp.add_app_template_global(model_sections)
+bp.add_app_template_global(model_section_styles)
 bp.add_app_template_global(model_banners)
 
 FILTERS = ("search", "team", "tier", "tag", "show")

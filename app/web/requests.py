@@ -38,6 +38,11 @@ HEADERS = {
 }
 
 
+def may_be_framed_by(origins: str) -> None:
+    """Let pages of these origins show the answer to this request in a frame."""
+    g.framed_by = origins
+
+
 def register(app: Flask) -> None:
     app.before_request(_begin)
     # Functions run last come first: the line in the log sees the response as it leaves.
@@ -48,7 +53,7 @@ def register(app: Flask) -> None:
 def _begin() -> None:
     if current_app.testing:
         # One application context serves many requests there, and keeps what one of them left.
-        for left_over in ("toasts", "page_time", "viewer_zone", "quiet"):
+        for left_over in ("toasts", "page_time", "viewer_zone", "quiet", "framed_by"):
             g.pop(left_over, None)
     said = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = said if SANE_ID.fullmatch(said) else f"{getrandbits(64):016x}"
@@ -63,6 +68,10 @@ def _harden(response: Response) -> Response:
         headers["X-Request-Id"] = g.request_id
     for name, value in HEADERS.items():
         headers.setdefault(name, value)
+    if origins := g.get("framed_by"):
+        framed = POLICY.replace("frame-ancestors 'none'", f"frame-ancestors {origins}")
+        headers["Content-Security-Policy"] = framed
+        del headers["X-Frame-Options"]  # knows no origins
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     return response

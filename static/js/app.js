@@ -6,6 +6,7 @@ import "./forms.js";
 import "./drafts.js";
 import "./live.js";
 import "./clocks.js";
+import "./freshness.js";
 import "./copy.js";
 import "./tabs.js";
 import "./keys.js";

@@ -47,7 +47,8 @@ function inUse(region) {
   );
 }
 
-let focused = null;
+// Of each region by itself: several are swapped at once, and each settles a moment later.
+const focused = new Map();
 const sameControl = (one, other) =>
   one.tagName === other.tagName &&
   one.textContent.trim() === other.textContent.trim() &&
@@ -64,15 +65,17 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
   if (etag) etags.set(keyOf(region), etag);
   const active = document.activeElement;
-  focused = region.contains(active) ? { element: active, scroll: region.scrollTop } : null;
-  if (region.scrollTop) focused = { ...focused, scroll: region.scrollTop, id: region.id };
+  const element = region.contains(active) ? active : null;
+  if (element || region.scrollTop) {
+    focused.set(keyOf(region), { element, scroll: region.scrollTop });
+  }
 });
 
 document.addEventListener("htmx:afterSettle", (event) => {
   const region = event.detail.elt;
-  if (!focused || !region.matches?.("[data-live]")) return;
-  const { element, scroll } = focused;
-  focused = null;
+  if (!region.matches?.("[data-live]") || !focused.has(keyOf(region))) return;
+  const { element, scroll } = focused.get(keyOf(region));
+  focused.delete(keyOf(region));
   if (scroll) region.scrollTop = scroll;
   if (element && !element.isConnected) {
     [...region.querySelectorAll("a[href], button, summary, [tabindex]")]

@@ -16,11 +16,17 @@ PAGES = [
     "/", "/incidents", "/incidents/declare", "/incidents/{reading}", "/incidents/{following}",
     "/incidents/{following}/alerts", "/incidents/{following}/runbooks", "/runs/{run}",
     "/runs/{run}/print", "/drills", "/models", "/models/new", "/models/import", "/models/try",
-    "/models/ranking", "/teams", "/teams/serving", "/runbooks", "/runbooks/latency",
+    "/models/ranking", "/models/ranking/health", "/models/ranking/runbooks",
+    "/models/ranking/health/panels", "/models/ranking/health/panels/p99",
+    "/models/ranking/health/panels/new", "/models/ranking/health/panels/p99/edit",
+    "/models/ranking/health/levels", "/models/ranking/health/levels/new",
+    "/models/ranking/health/levels/fast", "/models/ranking/health/budget", "/inputs", "/teams",
+    "/teams/serving", "/runbooks", "/runbooks/latency",
     "/r/NoRunbookForThis", "/runbooks/latency/edit", "/runbooks/latency/v1/review",
     "/runbooks/latency/drill", "/runbooks/latency/effectiveness", "/runbooks/new",
     "/runbooks/reviews", "/runbooks/coverage", "/runbooks/freshness", "/runbooks/sync",
-    "/search?q=latency", "/deliveries", "/settings/integrations", "/settings/people",
+    "/search?q=latency", "/deliveries", "/settings/integrations", "/settings/sources",
+    "/settings/sources/new?kind=drift", "/settings/hosts", "/settings/people",
     "/settings/tokens", "/settings/audit", "/settings/general", "/profile", "/_components",
     "/nowhere",
 ]  # fmt: skip
@@ -30,6 +36,8 @@ PAGES = [
 def places(app, at):
     version = runbooks.published(runbooks.latency(), slug="latency")
     model = factories.model("ranking", owner=factories.team("serving"))
+    factories.panel(model, slug="p99")
+    factories.slo(model, slug="fast")
     reading = factories.incident(model_id=model.id, runbook_version_id=version.id)
     following = factories.incident(
         model_id=model.id, failure_mode="input_drift", runbook_version_id=version.id

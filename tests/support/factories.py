@@ -2,6 +2,7 @@
 
 import itertools
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,18 @@ from app.config import settings
 from app.core.clock import now
 from app.core.db import unit_of_work
 from app.core.secrets import encrypt, new_secret, secret_hash
-from app.health.rules import Lane
-from app.health.tables import HealthSource, Panel, Slo
+from app.health.rules import LampState, Lane
+from app.health.tables import (
+    Dataset,
+    DatasetModel,
+    DriftReport,
+    HealthSource,
+    Lamp,
+    LatencyBudget,
+    Panel,
+    Reading,
+    Slo,
+)
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from app.people import access
@@ -277,7 +288,7 @@ def panel(model: MlModel, lane: Lane = Lane.LATENCY, **more: Any) -> Panel:
             above=more.pop("above", 250.0),
             stale_after=more.pop("stale_after", 300),
             failure_mode=more.pop("failure_mode", "latency_regression"),
-            created_at=NOON,
+            created_at=more.pop("created_at", NOON),
             created_by="Baton",
             **more,
         )
@@ -294,9 +305,93 @@ def slo(model: MlModel, **more: Any) -> Slo:
             target=more.pop("target", 0.99),
             window_days=more.pop("window_days", 28),
             spec=more.pop("spec", {}),
-            counts={},
+            counts=more.pop("counts", {}),
             created_at=NOON,
             created_by="Baton",
             **more,
         )
     )
+
+
+def lamp(panel: Panel, state: LampState = LampState.OK, **more: Any) -> Lamp:
+    """Where a panel stands, seen a moment ago."""
+    at = more.pop("at", NOON)
+    return keep(
+        Lamp(
+            panel_id=panel.id,
+            model_id=panel.model_id,
+            lane=panel.lane,
+            state=state,
+            in_breach=state is LampState.BREACH,
+            since=more.pop("since", at),
+            value=more.pop("value", 200.0),
+            newest_at=more.pop("newest_at", at),
+            looked_at=at,
+            windows=[],
+            **more,
+        )
+    )
+
+
+def readings(
+    panel: Panel,
+    values: Sequence[float | LampState],
+    *,
+    until: datetime = NOON,
+    every: timedelta = timedelta(minutes=1),
+    series: str = "",
+) -> None:
+    """A reading each minute, the last one at `until`: a value, or why there is none."""
+    with unit_of_work() as database:
+        for number, value in enumerate(reversed(values)):
+            is_gap = isinstance(value, LampState)
+            database.add(
+                Reading(
+                    panel_id=panel.id,
+                    at=until - number * every,
+                    state=value if is_gap else LampState.OK,
+                    value=None if is_gap else value,
+                    series=series,
+                )
+            )
+
+
+def drift_report(model: MlModel, kind: Lane = Lane.INPUT_DRIFT, **more: Any) -> DriftReport:
+    at = more.pop("window_end", NOON)
+    return keep(
+        DriftReport(
+            model_id=model.id,
+            kind=kind,
+            identity=uuid.uuid4().hex,
+            format="baton",
+            window_end=at,
+            window_start=more.pop("window_start", at - timedelta(hours=1)),
+            parts=more.pop("parts", []),
+            received_at=at,
+            **more,
+        )
+    )
+
+
+def latency_budget(model: MlModel, **more: Any) -> LatencyBudget:
+    return keep(
+        LatencyBudget(
+            model_id=model.id,
+            percentile=more.pop("percentile", 99),
+            budget_ms=more.pop("budget_ms", 250.0),
+            clock=more.pop("clock", "server"),
+            stages=more.pop("stages", []),
+            ladder=more.pop("ladder", []),
+            updated_at=NOON,
+            updated_by="Baton",
+            **more,
+        )
+    )
+
+
+def dataset(slug: str = "events.clicks_v3", *models: MlModel, **more: Any) -> Dataset:
+    """A data input, and the models that rely on it. Its panels are `panel(…, dataset_id=…)`."""
+    row = keep(Dataset(slug=slug, created_at=NOON, **more))
+    for model in models:
+        keep(DatasetModel(dataset_id=row.id, model_id=model.id))
+    return row

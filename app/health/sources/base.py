@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from app.health.rules import Lane, Observation
 from app.integrations.apis import Page as Page
+from app.integrations.apis import SilentHostError as SilentHostError
 from app.integrations.apis import UnreachableError as UnreachableError
 
 
@@ -154,9 +155,14 @@ class HealthSource(Protocol):
     title: str  # as in: Prometheus
     what: str  # one sentence for the form
     pulls: bool  # whether Baton asks; else reports are sent
+    counts: bool  # whether it counts events, for service levels
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         """Say why a panel can't be read by this spec."""
+        ...
+
+    def why_not_counts(self, spec: Mapping[str, Any]) -> str | None:
+        """Say why the events of a service level can't be counted by this spec."""
         ...
 
     def read(

@@ -236,6 +236,7 @@ class OpenMetrics:
     title = "OpenMetrics"
     what = "Baton reads a serving API's /metrics itself; nothing else is needed."
     pulls = True
+    counts = True
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         return why_not(spec)

@@ -308,6 +308,7 @@ class Prometheus:
     title = "Prometheus"
     what = "Baton asks a Prometheus, or a Thanos or Mimir, with queries of yours."
     pulls = True
+    counts = True
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         return why_not(spec)

@@ -27,6 +27,7 @@ SETTINGS = (
     ("People", "people.people"),
     ("API tokens", "people.tokens"),
     ("Integrations", "alerts.integrations"),
+    ("Health sources", "health.sources"),
     ("Sandbox pager", "overview.sandbox_pager"),
     ("Audit log", "people.audit_log"),
 )
@@ -38,6 +39,7 @@ TARGETS = {
     "incident": ("incidents.detail", "incident_id"),
     "delivery": ("alerts.delivery", "delivery_id"),
     "integration": ("alerts.integration", "integration_id"),
+    "health_source": ("health.source", "source_id"),
     "person": ("people.person", "user_id"),
 }
 

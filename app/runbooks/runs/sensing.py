@@ -38,7 +38,7 @@ def _sense_run(run_id: int, sensor: Sensor, *, at: datetime) -> int:
     parts = runbooks.rendered(followed.run.runbook_version)["steps"]
     answered = 0
     for step_id, standing in waiting.items():
-        said = {**parts[step_id], "since": standing.at}
+        said = {**parts[step_id], "since": standing.at, "at": at}
         found = sensor(followed.run.model_name, said)
         if found is None or found.holds is None or not (found.holds or _is_up(standing, at)):
             continue

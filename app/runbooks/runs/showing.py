@@ -532,7 +532,8 @@ class ShownRun:
         sensor: Sensor | None = current_app.extensions.get("sensor")
         if sensor is None or self.over or not (is_current or standing.until):
             return None
-        return sensor(self.run.model_name, {**parts, "id": step.id, "since": standing.at})
+        said = {**parts, "id": step.id, "since": standing.at, "at": self.at}
+        return sensor(self.run.model_name, said)
 
 
 def shown(

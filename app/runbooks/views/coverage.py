@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from flask import Response, request, url_for
+from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from app.core.clock import now
@@ -15,6 +16,7 @@ from app.people.access import requires
 from app.people.rules import Role
 from app.registry import queries as registry
 from app.registry.queries import ModelFilter, ModelLine
+from app.registry.sections import ModelSection, add_model_section
 from app.runbooks import queries, reports
 from app.runbooks.coverage import MEANINGS, WORDS, Cell, Cover, Matrix, Model, as_table
 from app.runbooks.effectiveness import Use
@@ -199,6 +201,34 @@ def coverage_csv() -> ResponseReturnValue:
         file.getvalue(),
         mimetype="text/csv",
         headers={"Content-Disposition": 'attachment; filename="runbook-coverage.csv"'},
+    )
+
+
+@bp.record_once
+def _on_model_pages(state: BlueprintSetupState) -> None:
+    add_model_section(state.app, ModelSection("Runbooks", "runbooks.of_model"))
+
+
+@bp.get("/models/<slug>/runbooks")
+@requires(Role.VIEWER)
+def of_model(slug: str) -> ResponseReturnValue:
+    """One row of the matrix: the failures of one model, those with a runbook first."""
+    at = now()
+    model = registry.model_by_slug(slug)
+    matrix = reports.matrix(at=at)
+    cells = zip(matrix.modes, matrix.row(Model(model.slug, tuple(model.tags))), strict=True)
+    order = list(Cover)
+    rows = sorted(cells, key=lambda one: order.index(one[1].cover))
+    return page(
+        "runbooks/of_model.html",
+        part="covered",
+        at=at,
+        model=model,
+        rows=[one for one in rows if one[1].slug],
+        missing=[mode for mode, cell in rows if not cell.slug],
+        proven=sum(cell.cover is Cover.PROVEN for _, cell in rows),
+        words=WORDS,
+        on_another_page=is_htmx(),
     )
 
 

@@ -10,6 +10,7 @@ from recommender.faults import FAULTS
 from recommender.folder import Folder
 from recommender.processes import state_folder
 from recommender.running import run
+from recommender.visits import SWING
 
 BESIDE_THE_CODE = Path(__file__).resolve().parent.parent / "var"
 
@@ -17,7 +18,15 @@ BESIDE_THE_CODE = Path(__file__).resolve().parent.parent / "var"
 def main() -> None:
     options = parsed(sys.argv[1:])
     if options.command == "run":
-        sys.exit(run(options.var, port=options.port, rate=options.rate, window=options.window))
+        sys.exit(
+            run(
+                options.var,
+                port=options.port,
+                rate=options.rate,
+                swing=options.swing,
+                window=options.window,
+            )
+        )
     sys.exit(switch(options.var, options.command, options.fault))
 
 
@@ -25,9 +34,14 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="recommender", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="serve, with a provider and visitors, until Ctrl-C")
-    running.add_argument("--port", type=int, default=8090)
+    running.add_argument(
+        "--port", type=int, help="of loopback; if not given, 8090 or one that is free"
+    )
     running.add_argument(
         "--rate", type=positive, default=20, help="requests per second, mean of a day"
+    )
+    running.add_argument(
+        "--swing", type=share, default=SWING, help="how far day and night are from the mean, 0 to 1"
     )
     running.add_argument(
         "--window", type=positive, default=60, help="seconds of a drift window, at least"
@@ -50,10 +64,17 @@ def positive(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("is at least 0 and less than 1")
+    return value
+
+
 def switch(folder: Folder, command: str, fault: str | None) -> int:
     """Ask the running recommender to switch, and say what is on now."""
     if not folder.address.exists():
-        print(f"No recommender has run with the folder {folder.root}.", file=sys.stderr)
+        print(f"No recommender runs with the folder {folder.root}.", file=sys.stderr)
         return 1
     url = f"{folder.address.read_text()}/faults" + (f"/{fault}" if fault else "")
     try:

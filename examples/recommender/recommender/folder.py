@@ -42,6 +42,12 @@ class Folder:
     def address(self) -> Path:
         return self.root / "address"
 
+    def tell_address(self, url: str) -> None:
+        # Renamed into place: whoever looks for it reads all of it or nothing.
+        unfinished = self.address.with_suffix(".tmp")
+        unfinished.write_text(url)
+        unfinished.replace(self.address)
+
     def control_token(self) -> str:
         """Give the token that switches faults, and make one on the first start."""
         path = self.root / "control-token"

@@ -15,6 +15,7 @@ from recommender.faults import Faults
 from recommender.folder import Folder
 
 STARTS_WITHIN = 60.0
+USUAL_PORT = 8090
 LOOKS_EVERY = 0.25
 
 
@@ -50,8 +51,8 @@ class Process:
             self._process.wait()
 
 
-def run(folder: Folder, *, port: int, rate: float, window: float) -> int:
-    """Run until told to end, and give the exit code."""
+def run(folder: Folder, *, port: int | None, rate: float, swing: float, window: float) -> int:
+    """Run until told to end, and give the exit code. Without a port it takes one that is free."""
     ending = threading.Event()
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, lambda *_: ending.set())
@@ -62,8 +63,9 @@ def run(folder: Folder, *, port: int, rate: float, window: float) -> int:
         training.start()
         if not training.ends_well(ending):
             return 0 if ending.is_set() else 1
+    port = port or usable_port(folder)
     url = f"http://127.0.0.1:{port}"
-    folder.address.write_text(url)
+    folder.tell_address(url)
     folder.control_token()
     faults = Faults(folder)
 
@@ -72,7 +74,7 @@ def run(folder: Folder, *, port: int, rate: float, window: float) -> int:
     serving = Process(
         "serving", var=folder.root, port=port, provider_port=provider_port, window=window
     )
-    visitors = Process("traffic", var=folder.root, port=port, rate=rate)
+    visitors = Process("traffic", var=folder.root, port=port, rate=rate, swing=swing)
     try:
         # The provider first: serving would begin its life on the second rung.
         for process in (provider, serving):
@@ -95,6 +97,8 @@ def run(folder: Folder, *, port: int, rate: float, window: float) -> int:
     finally:
         for process in (visitors, serving, provider):
             process.stop()
+        # Whoever looks for us must not find the program that has the port after us.
+        folder.address.unlink(missing_ok=True)
 
 
 def keep(provider: Process, *, stopped: bool) -> None:
@@ -115,6 +119,22 @@ def answers(url: str, serving: Process, ending: threading.Event) -> bool:
             return serving.is_running
         ending.wait(0.1)
     return False
+
+
+def usable_port(folder: Folder) -> int:
+    """Give the port of a run that did not end well, the usual one, or any that is free."""
+    kept = folder.address.read_text() if folder.address.exists() else ""
+    before = kept.rpartition(":")[2]
+    wanted = [int(before)] if before.isdigit() else []
+    for port in (*wanted, USUAL_PORT):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return free_port()
 
 
 def free_port() -> int:

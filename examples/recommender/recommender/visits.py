@@ -10,6 +10,7 @@ DEVICES = ("web", "app", "tablet")
 USUAL_DEVICES = (0.55, 0.35, 0.10)
 CAMPAIGN_DEVICES = (0.05, 0.93, 0.02)
 NEW_USER_DAYS = 60
+SWING = 0.35  # how far the traffic of day and night is from the mean
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,18 @@
 """Baton's own panels as a sender of alerts."""
 
+import json
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from app.alerts import health_feed, processing
+from app.alerts.persistence import rest
 from app.alerts.tables import Delivery, Integration
-from app.core.db import db
-from app.health import recording
-from app.health.rules import LampState, Observation
+from app.core.db import db, end_read
+from app.health import evidence, recording
+from app.health.evidence import Pace
+from app.health.rules import LampState, Lane, Observation
 from app.incidents.rules import State
 from app.incidents.tables import Incident
 from tests.support import factories
@@ -100,3 +103,143 @@ def test_the_door_of_the_panels_is_made_once_and_has_no_key_that_anybody_knows(p
 
     (door,) = db.session.scalars(select(Integration)).all()
     assert (door.name, door.source, door.created_by) == ("Baton health", "generic", "Baton")
+
+
+def test_an_alert_of_a_panel_leads_to_its_page(app, panel, at):
+    look(panel, 612.0, at)
+
+    (said,) = told()
+
+    path = "/health/panels/p99" if "health.panel" in app.view_functions else ""
+    assert said["links"] == [
+        {"href": f"https://baton.test/models/recsys-home{path}", "text": "p99 latency"}
+    ]
+    assert said["annotations"] == {
+        "value": "612.0",
+        "limit": "250.0",
+        "unit": "ms",
+        "rows": "500.0",
+    }
+    assert said["severity"] == "error"
+
+
+def told():
+    """The alerts of the newest delivery."""
+    newest = db.session.scalars(select(Delivery).order_by(Delivery.id.desc())).first()
+    return json.loads(newest.body)["alerts"]
+
+
+# --- How long what is over has to last, by failure mode
+
+
+@pytest.fixture
+def drift(panel):
+    """A panel of input drift whose own rule asks for one clear window only."""
+    model = db.session.get_one(type(panel.model), panel.model_id)
+    factories.runbook("model-input-drift", failure_mode="input_drift")
+    return factories.panel(
+        model, Lane.INPUT_DRIFT, slug="inputs", title="Inputs", unit="", above=0.2, window=900,
+        failure_mode="input_drift",
+    )  # fmt: skip
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def waiting():
+    """The jobs that wait to tell an end."""
+    end_read()
+    rows = db.session.execute(
+        text("SELECT workflow_uuid FROM dbos.workflow_status WHERE name = 'alerts.tell_end'")
+        if db.engine.dialect.name == "postgresql"
+        else text("SELECT workflow_uuid FROM workflow_status WHERE name = 'alerts.tell_end'")
+    )
+    return [int(row[0].removeprefix("health-rest-")) for row in rows]
+
+
+def tell(fact_id, moment):
+    done = health_feed.tell_end(fact_id, at=moment)
+    processing.process_next(at=moment)
+    db.session.expire_all()
+    return done
+
+
+def test_drift_opens_the_incident_with_its_own_runbook_at_once(drift, at):
+    look(drift, 0.31, at)
+
+    (incident,) = incidents()
+    assert (incident.failure_mode, incident.severity) == ("input_drift", 3)
+    assert incident.runbook_version.runbook.slug == "model-input-drift"
+
+
+def test_one_clear_window_of_drift_does_not_end_its_incident(drift, at):
+    look(drift, 0.31, at)
+    look(drift, 0.08, at + 15 * MINUTE)
+
+    assert incidents()[0].state is State.TRIGGERED
+    (fact_id,) = waiting()
+
+    assert tell(fact_id, at + 30 * MINUTE)
+    assert incidents()[0].state is State.RESOLVED
+
+
+def test_drift_that_comes_back_meanwhile_ends_nothing(drift, at):
+    look(drift, 0.31, at)
+    look(drift, 0.08, at + 15 * MINUTE)
+    look(drift, 0.33, at + 20 * MINUTE)
+    (fact_id,) = waiting()
+
+    assert not tell(fact_id, at + 30 * MINUTE)
+    assert incidents()[0].state is State.TRIGGERED
+    assert incidents()[0].episode == 1
+
+
+def test_an_end_is_told_once(drift, at):
+    look(drift, 0.31, at)
+    look(drift, 0.08, at + 15 * MINUTE)
+    (fact_id,) = waiting()
+    assert tell(fact_id, at + 30 * MINUTE)
+
+    assert not tell(fact_id, at + 31 * MINUTE)
+
+
+def test_an_end_that_nobody_recorded_is_not_told(panel, at):
+    assert not health_feed.tell_end(4711, at=at)
+
+
+def test_a_panel_whose_own_rule_asks_for_as_much_waits_no_longer(panel, at):
+    model = db.session.get_one(type(panel.model), panel.model_id)
+    steady = factories.panel(
+        model, Lane.INPUT_DRIFT, slug="steady", unit="", above=0.2, k=2, n=3,
+        failure_mode="input_drift",
+    )  # fmt: skip
+    for minute, value in enumerate((0.3, 0.3, 0.1, 0.1)):
+        look(steady, value, at + minute * MINUTE)
+
+    assert waiting() == []
+    assert incidents()[0].state is State.RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("mode", "k", "minutes"),
+    [
+        ("latency_regression", 1, 0),
+        ("schema_break", 1, 0),
+        ("monitoring_blind", 1, 0),
+        ("input_drift", 1, 15),
+        ("input_drift", 2, 0),
+        ("provider_degraded", 1, 30),
+        ("feedback_loop", 2, 15),
+        ("a_mode_of_ours", 1, 0),
+    ],
+)
+def test_each_mode_rests_as_long_as_it_needs(mode, k, minutes):
+    assert rest(mode, Pace(15 * MINUTE, k)) == minutes * MINUTE
+
+
+def test_the_pace_is_that_of_the_readings(drift, at):
+    look(drift, 0.08, at)
+    assert evidence.pace_of(drift.id) == Pace(15 * MINUTE, 1)
+
+    look(drift, 0.08, at + MINUTE)
+    assert evidence.pace_of(drift.id) == Pace(MINUTE, 1)

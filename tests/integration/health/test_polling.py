@@ -27,6 +27,8 @@ class Serving:
         self.host = f"127.0.0.1:{server.server_port}"
         self.status, self.headers, self.body = 200, {"Content-Type": "text/plain"}, ""
         self.asked: list[dict[str, str]] = []
+        self.may_answer = threading.Event()  # cleared: it hangs
+        self.may_answer.set()
 
     def says(self, body: str, status: int = 200, **headers: str) -> None:
         self.body, self.status = body, status
@@ -38,6 +40,7 @@ def serving() -> Iterator[Serving]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             here.asked.append(dict(self.headers))
+            here.may_answer.wait(2)
             self.send_response(here.status)
             for name, value in here.headers.items():
                 self.send_header(name, value)
@@ -163,6 +166,64 @@ def test_a_source_that_is_gone_is_left_alone_for_longer_and_longer(panel, api):
     assert 53 < waits[2] < 67
     assert 107 < waits[3] < 133
     assert 213 < waits[4] < 267
+
+
+def test_a_look_that_takes_long_holds_up_nobody_and_is_recorded_by_a_later_tick(panel, api):
+    api.says('queue_depth{model="recsys-home"} 3\n')
+    api.may_answer.clear()
+    poller = polling.Poller()
+    try:
+        first = poller.tick(at=now(), patience=0.05)
+        api.may_answer.set()
+        second = poller.tick(at=now())  # with all the patience it takes
+    finally:
+        poller.close()
+
+    assert (first.asked, first.panels) == (1, 0)
+    assert (second.asked, second.panels) == (0, 1)
+    assert lamp(panel).value == 3.0
+
+
+def test_a_source_that_still_hangs_is_not_asked_a_second_time(panel, api):
+    api.says('queue_depth{model="recsys-home"} 3\n')
+    api.may_answer.clear()
+    poller = polling.Poller()
+    try:
+        poller.tick(at=now(), patience=0.05)
+        again = poller.tick(at=now() + timedelta(minutes=1), patience=0.05)
+        api.may_answer.set()
+        poller.tick(at=now())
+    finally:
+        poller.close()
+
+    assert again.asked == 1
+    assert len(api.asked) == 1
+
+
+def test_a_silent_host_is_asked_for_one_of_its_sources_only(panel, api):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{probe.getsockname()[1]}"
+    service.allow_host(nobody, "", by=BY, at=now())
+    with unit_of_work() as session:
+        session.scalars(select(HealthSource)).one().closed_at = now()
+    model = factories.model("recsys-cart", owner=factories.team("cart"))
+    panels = []
+    for number in range(5):
+        source = factories.health_source(url=f"http://{nobody}/{number}", due_at=now())
+        panels.append(factories.panel(model, source_id=source.id))
+    poller = polling.Poller()
+    try:
+        poller.tick(at=now())
+        poller.tick(at=now() + timedelta(minutes=1))
+    finally:
+        poller.close()
+    db.session.expire_all()
+    sources = db.session.scalars(select(HealthSource).where(HealthSource.closed_at.is_(None))).all()
+
+    assert {lamp(one).state for one in panels} == {LampState.UNREACHABLE}
+    assert {source.failures for source in sources} == {1}  # the second time nobody was asked
+    assert all("left alone for a while" in source.trouble for source in sources)
 
 
 def test_an_answer_ends_the_rest_that_a_source_was_given(panel, api):

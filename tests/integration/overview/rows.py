@@ -1,12 +1,14 @@
 """Rows that only these tests need."""
 
 import itertools
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from app.alerts.rules import DeliveryState
 from app.alerts.tables import Change, Delivery
 from app.core.jobs import Worker
+from app.health.rules import LampState
+from app.health.tables import Lamp, Panel
 from app.integrations.pagerduty.rules import Action, MessageState
 from app.integrations.pagerduty.tables import Message
 from tests.support.factories import keep
@@ -72,3 +74,20 @@ def change(at: datetime, integration_id: int, summary: str, **more: Any) -> Chan
             **more,
         )
     )
+
+
+def lamp(panel: Panel, state: LampState, at: datetime, *, age: float = 0, **more: Any) -> Lamp:
+    """Where a panel stands, as the worker wrote it `age` seconds ago."""
+    told_at = at - timedelta(seconds=age)
+    values: dict[str, Any] = {
+        "panel_id": panel.id,
+        "model_id": panel.model_id,
+        "lane": panel.lane,
+        "state": state,
+        "since": told_at,
+        "value": 84.0,
+        "newest_at": told_at,
+        "looked_at": told_at,
+        "windows": [],
+    }
+    return keep(Lamp(**(values | more)))

@@ -90,6 +90,38 @@ def test_a_refused_page_counts_until_its_incident_is_over(client, app):
     assert scraped(client)["baton_pages_refused"] == 1
 
 
+def test_health_sources_tell_how_many_fail_and_how_late_they_are_asked(client):
+    at = now()
+    factories.health_source(due_at=at + timedelta(seconds=20))
+    factories.health_source(due_at=at - timedelta(seconds=90), failures=3)
+    factories.health_source(due_at=at - timedelta(days=1), failures=9, closed_at=at)
+    factories.health_source(due_at=at - timedelta(days=1), url="")
+
+    found = scraped(client)
+
+    assert found["baton_health_sources"] == 2
+    assert found["baton_health_sources_failing"] == 1
+    assert found["baton_health_overdue_seconds"] == pytest.approx(90, abs=5)
+
+
+def test_sources_that_are_asked_in_time_are_zero_seconds_late(client):
+    factories.health_source(due_at=now() + timedelta(seconds=20))
+
+    assert scraped(client)["baton_health_overdue_seconds"] == 0
+
+
+def test_the_doctor_tells_sources_that_fail_from_a_poller_that_does_not_look(app):
+    at = now()
+    factories.health_source(due_at=at + timedelta(seconds=20))
+    assert all(check.ok for check in operations.source_checks(at=at))
+
+    factories.health_source(due_at=at - timedelta(minutes=5), failures=3)
+    poller, sources = operations.source_checks(at=at)
+
+    assert poller.why == "one has been due for 5 min, so no worker looks"
+    assert sources.why.startswith("1 of 2 do not")
+
+
 def test_what_processes_count_is_told_while_the_database_is_away(client, monkeypatch):
     def away(_at):
         raise OperationalError("SELECT", {}, Exception("away"))

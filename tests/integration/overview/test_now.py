@@ -7,6 +7,7 @@ import pytest
 
 from app.alerts.rules import DeliveryState
 from app.core.clock import now
+from app.health.rules import LampState, Lane
 from app.incidents.rules import State
 from app.integrations.pagerduty.rules import Action, MessageState
 from app.people.rules import Role
@@ -40,10 +41,6 @@ def needs(browser) -> list[str]:
     card = card[: card.index("</section>")]
     found = re.findall(r"<li.*?</li>", card, re.DOTALL)
     return [" ".join(re.sub(r"<[^>]*>", " ", row).split()) for row in found]
-
-
-def models(page: str) -> list[str]:
-    return re.findall(r'<th scope="row"><a href="/models/([^"]*)"', page)
 
 
 def test_nobody_sees_it_without_signing_in(client):
@@ -185,6 +182,26 @@ def test_dead_letters_are_shown_to_those_who_can_replay_them(signed_in, role, sh
     assert found is shown
 
 
+def test_sources_that_stay_silent_are_told_to_those_who_can_look_into_it(signed_in):
+    at = now()
+    rows.worker(at, cycled=at)
+    long_ago, lately = at - timedelta(minutes=11), at - timedelta(minutes=9)
+    factories.health_source(name="Gateway", failures=3, answered_at=lately)
+    factories.health_source(name="Old one", failures=9, answered_at=long_ago, closed_at=at)
+    factories.health_source(name="Slow one", failures=2, answered_at=long_ago)
+    browser = signed_in(Role.MAINTAINER)
+    assert needs(browser) == []
+
+    factories.health_source(name="Prometheus EU", failures=3, answered_at=long_ago)
+    (row,) = needs(browser)
+    assert "The health source Prometheus EU does not answer" in row
+
+    factories.health_source(name="Never there", failures=3)
+    (row,) = needs(browser)
+    assert "2 health sources do not answer" in row
+    assert needs(signed_in(Role.RESPONDER)) == []
+
+
 def test_without_a_worker_the_page_says_that_nothing_is_processed(signed_in):
     assert "No worker is running." in signed_in(Role.VIEWER).get("/").text
 
@@ -200,99 +217,6 @@ def test_many_incidents_are_counted_and_the_worst_are_shown(browser):
     assert len(found) == 8
     assert f"INC-{worst.id}" in found[0]
     assert "The 8 worst of 13 incidents are shown." in browser.get("/").text
-
-
-# The models
-
-
-def test_models_with_the_worst_incidents_come_first(browser):
-    team = factories.team()
-    for slug, tier in (("calm", 1), ("bad", 4), ("worse", 4)):
-        factories.model(slug, owner=team, tier=tier)
-    ids = {slug: factories_id(slug) for slug in ("bad", "worse")}
-    factories.incident(model_id=ids["bad"], severity=2)
-    factories.incident(model_id=ids["worse"], severity=1)
-
-    assert models(browser.get("/now/fleet", headers=HTMX).text) == ["worse", "bad", "calm"]
-
-
-def factories_id(slug: str) -> int:
-    from app.registry.queries import model_by_slug
-
-    return model_by_slug(slug).id
-
-
-def test_a_row_tells_the_worst_open_incident_how_many_more_and_the_last_alert(browser):
-    at = now()
-    home = factories.model("recsys-home")
-    factories.incident(model_id=home.id, severity=3, failure_mode="a")
-    worst = factories.incident(
-        model_id=home.id, severity=1, failure_mode="b", last_alert_at=at - timedelta(minutes=7)
-    )
-
-    row = browser.get("/now/fleet", headers=HTMX).text
-
-    assert f"INC-{worst.id}" in row
-    assert "1 more" in row
-    assert "7 min ago" in row
-
-
-def test_retired_models_are_not_listed(browser):
-    factories.model("gone", retired_at=now())
-
-    assert "gone" not in browser.get("/now/fleet", headers=HTMX).text
-
-
-def test_every_model_is_on_exactly_one_page(browser):
-    team = factories.team()
-    slugs = {f"model-{number:02}" for number in range(60)}
-    made = [factories.model(slug, owner=team, tier=1 + hash(slug) % 4) for slug in sorted(slugs)]
-    for one in made[::7]:
-        factories.incident(model_id=one.id, severity=1 + one.id % 4)
-
-    seen: list[str] = []
-    url: str | None = "/now/fleet"
-    while url:
-        page = browser.get(url, headers=HTMX).text
-        seen += models(page)
-        link = re.search(r'href="([^"]*)" rel="next"', page)
-        url = (
-            link[1].replace("&amp;", "&").partition("#")[0].replace("/?", "/now/fleet?")
-            if link
-            else None
-        )
-
-    assert len(seen) == 60
-    assert set(seen) == slugs
-
-
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("models=HOME", ["recsys-home"]),
-        ("models=logistics", ["eta-courier"]),
-        ("models=100%25", []),
-        ("models=_", []),
-        ("show=open", ["eta-courier"]),
-        ("show=mine", ["recsys-home"]),
-        ("show=rubbish", ["eta-courier", "recsys-home"]),
-    ],
-)
-def test_the_models_can_be_narrowed(browser, person, query, expected):
-    mine = factories.team("serving")
-    factories.keep(TeamMember(team_id=mine.id, user_id=person.id))
-    factories.model("recsys-home", owner=mine)
-    eta = factories.model("eta-courier", owner=factories.team("logistics"))
-    factories.incident(model_id=eta.id)
-
-    assert models(browser.get(f"/now/fleet?{query}", headers=HTMX).text) == expected
-
-
-def test_a_broken_link_to_the_next_page_is_refused_with_a_sentence(browser):
-    reply = browser.get("/?after=rubbish")
-
-    assert reply.status_code == 400
-    assert "Start at the first page again" in reply.text
 
 
 # Lately
@@ -364,9 +288,15 @@ def fill(count: int, team, door) -> None:
         rows.message(at - timedelta(hours=1), MessageState.WAITING, lane=slug)
         rows.change(at, door.id, "Deploy", model_id=one.id)
         rows.delivery(at, DeliveryState.DEAD)
+        for lane in (Lane.LATENCY, Lane.LATENCY, Lane.ERRORS, Lane.SCHEMA):
+            rows.lamp(factories.panel(one, lane), LampState.BREACH, at)
+        factories.health_source(failures=3)
 
 
-@pytest.mark.parametrize("path", ["/", "/now/urgent", "/now/fleet", "/now/lately"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/now/urgent", "/now/fleet", "/now/fleet?rows=200", "/now/fleet/more", "/now/lately"],
+)
 def test_now_costs_the_same_for_one_or_thirty(signed_in, queries, path):
     browser = signed_in(Role.ADMINISTRATOR)
     rows.worker(now(), cycled=now())

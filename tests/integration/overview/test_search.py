@@ -5,6 +5,7 @@ import re
 import pytest
 
 from app.core.clock import now
+from app.health.tables import Dataset
 from app.incidents.rules import State
 from app.people.rules import Role
 from tests.support import factories
@@ -138,7 +139,8 @@ def test_a_search_costs_the_same_for_one_or_many(signed_in, queries):
     def fill(count: int) -> None:
         for number in range(count):
             team = factories.team(f"latency-{count}-{number}")
-            factories.model(f"latency-{count}-{number}", owner=team)
+            model = factories.model(f"latency-{count}-{number}", owner=team)
+            factories.panel(model)
             factories.incident(title="latency")
             factories.runbook(f"latency-{count}-{number}")
             factories.user(name="Latency")
@@ -148,7 +150,7 @@ def test_a_search_costs_the_same_for_one_or_many(signed_in, queries):
     fill(9)
 
     assert queries(lambda: found(browser, "latency")) == one
-    assert one <= 11  # a kind each, and the index of runbooks
+    assert one <= 13  # a kind each, two of health, and the index of runbooks
 
 
 def test_retired_models_are_found_last_and_marked(browser):
@@ -158,3 +160,30 @@ def test_retired_models_are_found_last_and_marked(browser):
 
     assert found(browser, "home")[:2] == ["/models/home-feed", "/models/home"]
     assert "retired" in browser.get("/search?q=home").text
+
+
+def test_panels_are_found_by_their_title_and_their_model(browser):
+    team = factories.team()
+    home, feed = (factories.model(slug, owner=team) for slug in ("recsys-home", "feed"))
+    factories.panel(home, slug="p99", title="p99 latency")
+    factories.panel(feed, slug="p99", title="p99 latency")
+    factories.panel(home, slug="gone", title="p99 of old", closed_at=now())
+
+    assert found(browser, "RECSYS p99") == ["/models/recsys-home/health/panels/p99"]
+    assert len([url for url in found(browser, "p99") if "/panels/" in url]) == 2
+    assert "recsys-home · p99 latency" in browser.get("/search?q=recsys p99").text
+
+
+def test_data_inputs_are_found_by_their_name_and_their_contract(browser):
+    factories.keep(Dataset(slug="events.clicks_v3", contract="Clicks 3.1", created_at=now()))
+    factories.keep(Dataset(slug="features/user", created_at=now()))
+
+    assert found(browser, "EVENTS clicks") == ["/inputs/events.clicks_v3"]
+    assert found(browser, "clicks 3.1") == ["/inputs/events.clicks_v3"]
+    assert found(browser, "features/") == ["/inputs/features/user"]
+
+
+def test_panels_of_retired_models_are_not_found(browser):
+    factories.panel(factories.model("old", retired_at=now()), slug="p99")
+
+    assert "/panels/" not in str(found(browser, "p99"))

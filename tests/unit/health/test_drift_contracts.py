@@ -233,7 +233,7 @@ def test_aliases_in_yaml_do_not_make_a_document_endless():
         f"{one}: &{one} [{','.join([f'*{before}'] * 9)}]\n"
         for before, one in zip("abcdefgh", "bcdefghi", strict=True)
     )
-    with pytest.raises(UnreadableError, match="at most"):
+    with pytest.raises(UnreadableError, match="Aliases"):
         read(decode(bomb.encode(), "application/yaml"))
     assert yaml.safe_load(ODCS)
 

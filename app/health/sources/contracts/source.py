@@ -15,7 +15,7 @@ from app.health.sources.base import (
     Watch,
 )
 from app.health.sources.contracts import is_envelope, read, unwrapped
-from app.health.sources.drift.source import document_at, given_by
+from app.health.sources.drift.source import NO_EVENTS, document_at, given_by
 from app.health.sources.reading import text
 
 
@@ -27,9 +27,13 @@ class Contracts:
         "(dbt, Great Expectations, pandera, Soda, OpenLineage, ODCS)."
     )
     pulls = True
+    counts = False
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         return "Panels of data inputs are made by linking an input to a model."
+
+    def why_not_counts(self, spec: Mapping[str, Any]) -> str | None:
+        return NO_EVENTS
 
     def read(
         self,

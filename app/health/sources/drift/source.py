@@ -30,6 +30,7 @@ from app.health.sources.reading import (
 )
 
 MAX_PROJECTS = 50
+NO_EVENTS = "Reports hold no events to count. Take an OpenMetrics or a Prometheus source."
 
 
 class Drift:
@@ -40,9 +41,13 @@ class Drift:
         "(Evidently, NannyML, Alibi Detect, Seldon, SageMaker, Vertex AI, Azure ML)."
     )
     pulls = True
+    counts = False
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         return why_not(spec)
+
+    def why_not_counts(self, spec: Mapping[str, Any]) -> str | None:
+        return NO_EVENTS
 
     def read(
         self,
@@ -75,9 +80,13 @@ class Evidently:
     title = "Evidently"
     what = "The service of Evidently 0.7: the newest snapshot of each project."
     pulls = True
+    counts = False
 
     def why_not(self, spec: Mapping[str, Any]) -> str | None:
         return why_not(spec)
+
+    def why_not_counts(self, spec: Mapping[str, Any]) -> str | None:
+        return NO_EVENTS
 
     def read(
         self,
