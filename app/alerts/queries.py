@@ -17,7 +17,7 @@ from app.alerts.rules import WAITING, DeliveryState
 from app.alerts.sources import SOURCES
 from app.alerts.sources.base import RECEIVED_AT, UnparsableError, decode
 from app.alerts.tables import Delivery, Integration
-from app.core.db import db, get_or_404
+from app.core.db import db, get_or_404, holds
 from app.core.errors import NotFoundError
 from app.incidents.tables import Incident
 from app.integrations.pagerduty.rules import MessageState
@@ -288,7 +288,7 @@ def _split(
     if wanted.source:
         others.append(Delivery.source == wanted.source)
     words = wanted.words.replace("\0", "").split()
-    others += [Delivery.what.icontains(word, autoescape=True) for word in words]
+    others += [holds(Delivery.what, word) for word in words]
     if not door or (state and wanted.state in RARE):
         return state, door + others
     return door, state + others

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import joinedload
 
-from app.core.db import db
+from app.core.db import db, holds
 from app.core.errors import NotFoundError
 from app.health.datasets import FAILURES, LANES, STALE_AFTER, TITLES, seen
 from app.health.rules import LampState, Lane, Rule, judge, worst
@@ -147,9 +147,9 @@ def _matching(wanted: InputFilter) -> Select[Any]:
     )
     for word in wanted.text.split():
         query = query.where(
-            Dataset.slug.icontains(word, autoescape=True)
-            | Dataset.contract.icontains(word, autoescape=True)
-            | Dataset.team.has(Team.name.icontains(word, autoescape=True))
+            holds(Dataset.slug, word)
+            | holds(Dataset.contract, word)
+            | Dataset.team.has(holds(Team.name, word))
         )
     if wanted.model:
         query = query.where(Dataset.models.any(MlModel.slug == wanted.model))

@@ -266,11 +266,15 @@ def _observations(looked: Looked) -> dict[int, Observation]:
         remark = f"{looked.due.host} does not answer"
         gone = Observation(looked.at, gap=LampState.UNREACHABLE, remark=remark)
         return {watch.panel_id: gone for watch in looked.due.watches}
-    nothing = Observation(looked.at, gap=LampState.NO_DATA, remark="no such series")
     return {
-        watch.panel_id: looked.answer.observations.get(watch.panel_id, nothing)
+        watch.panel_id: looked.answer.observations.get(watch.panel_id, _nothing(watch, looked.at))
         for watch in looked.due.watches
     }
+
+
+def _nothing(watch: Watch, at: datetime) -> Observation:
+    remark = "no report yet" if "verdict" in watch.spec else "no such series"
+    return Observation(at, gap=LampState.NO_DATA, remark=remark)
 
 
 def _note(looked: Looked) -> None:

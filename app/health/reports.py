@@ -31,7 +31,7 @@ TITLES = {
     Lane.OUTPUT_QUALITY: "Output quality",
     Lane.LATENCY_DRIFT: "Latency drift",
 }
-MIN_ROWS = {Lane.INPUT_DRIFT: 1_000}
+MIN_ROWS = 1_000  # of a window: in fewer, chance looks like drift
 WINDOW = timedelta(days=1)  # of reports that do not say theirs
 SHORTEST, LONGEST = timedelta(minutes=1), timedelta(days=60)
 WINDOWS_UNTIL_STALE = 3
@@ -340,7 +340,7 @@ def _make_panel(
         window=int(window.total_seconds()),
         above=report.threshold if report.is_above is True else None,
         below=report.threshold if report.is_above is False else None,
-        min_rows=MIN_ROWS.get(report.kind, 0),
+        min_rows=_min_rows(report),
         stale_after=int(window.total_seconds()) * WINDOWS_UNTIL_STALE,
         failure_mode=FAILURE_MODES[report.kind],
         created_at=at,
@@ -358,6 +358,13 @@ def _make_panel(
         at=at,
     )
     return panel
+
+
+def _min_rows(report: Report) -> int:
+    """What a window needs to be judged. Tools that judge quality often do not say how many rows."""
+    if report.kind is Lane.INPUT_DRIFT:
+        return MIN_ROWS
+    return MIN_ROWS if report.kind is Lane.OUTPUT_QUALITY and report.rows is not None else 0
 
 
 def _bind_limit(panel: Panel, reports: Sequence[Report]) -> None:

@@ -16,7 +16,7 @@ from app.registry.tables import MlModel
 from app.runbooks import queries as runbooks
 from app.runbooks import reports
 from app.runbooks.reports import Trust
-from app.runbooks.rules import Published, closeness
+from app.runbooks.rules import Published, closeness, failure_mode_title
 from app.runbooks.runs import queries as runs
 from app.runbooks.runs import service
 from app.runbooks.runs.rules import EventKind, RunStatus, Said
@@ -64,7 +64,7 @@ def fitting(incident: Incident, *, at: datetime) -> list[Fitting]:
 def _matches(one: Published, incident: Incident, names: Mapping[str, str]) -> tuple[str, ...]:
     found = [f"alert {names[name]}" for name in sorted(one.alertnames & names.keys())]
     if one.failure_mode == incident.failure_mode:
-        found.append(f"fails by {one.failure_mode}")
+        found.append(f"failure mode {failure_mode_title(one.failure_mode)}")
     return tuple(found)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy.sql.functions import coalesce
 from app.alerts import queries as alerts
 from app.alerts.rules import DeliveryState
 from app.alerts.tables import Change
-from app.core.db import db
+from app.core.db import db, holds
 from app.health import fleet as health
 from app.health.rules import FLEET, LampState, Lane
 from app.incidents.rules import State
@@ -310,9 +310,9 @@ def _narrowed(models: CTE, wanted: FleetFilter) -> list[ColumnElement[bool]]:
         *([] if only is None else [only]),
         *(
             or_(
-                models.c.slug.icontains(word, autoescape=True),
-                models.c.purpose.icontains(word, autoescape=True),
-                models.c.team_name.icontains(word, autoescape=True),
+                holds(models.c.slug, word),
+                holds(models.c.purpose, word),
+                holds(models.c.team_name, word),
             )
             for word in wanted.words.split()
         ),

@@ -6,9 +6,9 @@ from typing import Any
 
 from flask import url_for
 from markupsafe import Markup
-from sqlalchemy import ColumnElement, and_, case, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 
-from app.core.db import db
+from app.core.db import db, holds
 from app.health.fleet import LANES
 from app.health.tables import Dataset, Panel
 from app.incidents.rules import State
@@ -162,14 +162,8 @@ def _health(words: list[str]) -> list[Hit]:
             MlModel.retired_at.is_(None),
             *(
                 or_(
-                    Panel.title.in_(
-                        select(titles.c.title).where(
-                            titles.c.title.icontains(word, autoescape=True)
-                        )
-                    ),
-                    Panel.model_id.in_(
-                        select(MlModel.id).where(MlModel.slug.icontains(word, autoescape=True))
-                    ),
+                    Panel.title.in_(select(titles.c.title).where(holds(titles.c.title, word))),
+                    Panel.model_id.in_(select(MlModel.id).where(holds(MlModel.slug, word))),
                 )
                 for word in words
             ),
@@ -239,9 +233,7 @@ def _people(words: list[str]) -> list[Hit]:
 
 def _holds_all(words: list[str], *columns: Any) -> ColumnElement[bool]:
     """Every word is somewhere in these columns, in any case."""
-    return and_(
-        *(or_(*(column.icontains(word, autoescape=True) for column in columns)) for word in words)
-    )
+    return and_(*(or_(*(holds(column, word) for column in columns)) for word in words))
 
 
 def _best_first(column: Any, words: list[str]) -> list[ColumnElement[int]]:
@@ -249,12 +241,8 @@ def _best_first(column: Any, words: list[str]) -> list[ColumnElement[int]]:
     text = " ".join(words)
     return [
         case(
-            (column.ilike(_escaped(text), escape="\\"), 0),
-            (column.istartswith(text, autoescape=True), 1),
+            (func.lower(column) == text.lower(), 0),
+            (func.lower(column).startswith(text.lower(), autoescape=True), 1),
             else_=2,
         )
     ]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

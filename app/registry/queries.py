@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Text, cast, func, or_, select, tuple_
 from sqlalchemy.orm import contains_eager, joinedload, selectinload
 
-from app.core.db import db
+from app.core.db import db, holds
 from app.core.errors import NotFoundError
 from app.people.tables import AuditEntry, User
 from app.registry.rules import Match, Matcher, Routing, RoutingRow, slug_refusal
@@ -137,10 +137,10 @@ def _matching(wanted: ModelFilter) -> Select[()]:
     for word in wanted.text.split():
         found = found.where(
             or_(
-                MlModel.slug.icontains(word, autoescape=True),
-                MlModel.purpose.icontains(word, autoescape=True),
-                Team.name.icontains(word, autoescape=True),
-                User.name.icontains(word, autoescape=True),
+                holds(MlModel.slug, word),
+                holds(MlModel.purpose, word),
+                holds(Team.name, word),
+                holds(User.name, word),
             )
         )
     if wanted.team:
@@ -218,8 +218,8 @@ def _after_team(found: Select[Any], text: str, after: str | None, size: int) -> 
     for word in text.split():
         found = found.where(
             or_(
-                Team.name.icontains(word, autoescape=True),
-                Team.slug.icontains(word, autoescape=True),
+                holds(Team.name, word),
+                holds(Team.slug, word),
             )
         )
     if after:

@@ -38,7 +38,7 @@ RANGES = {
     "7d": ("7 d", timedelta(days=7)),
     "28d": ("28 d", timedelta(days=28)),
 }
-USUAL = "24h"
+USUAL = ("1h", "6h", "24h")
 LONGEST = timedelta(days=400)  # hours are kept as long
 
 
@@ -60,11 +60,18 @@ class ChosenRange:
         return {"from": self.said_from, "to": self.said_to}
 
 
-def chosen_range(arguments: Mapping[str, str], *, zone: ZoneInfo, at: datetime) -> ChosenRange:
+def usual_range(age: timedelta) -> str:
+    """The range that a panel is first seen in: no wider than what is known of it, up to a day."""
+    return next((name for name in USUAL if RANGES[name][1] >= age), USUAL[-1])
+
+
+def chosen_range(
+    arguments: Mapping[str, str], *, zone: ZoneInfo, at: datetime, usual_name: str = USUAL[-1]
+) -> ChosenRange:
     """From ?range=6h or from ?from=…&to=…, in the reader's zone unless they carry one."""
     said_from, said_to = (arguments.get(name, "").strip()[:40] for name in ("from", "to"))
     name = arguments.get("range", "")
-    name = name if name in RANGES else USUAL
+    name = name if name in RANGES else usual_name
     usual = Range(at - RANGES[name][1], at)
     if not (said_from or said_to):
         return ChosenRange(usual, name)

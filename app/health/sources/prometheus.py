@@ -35,6 +35,7 @@ __all__ = ["Prometheus", "chart_query", "clamped_step", "range_query"]
 
 RECORDERS = ("sloth", "pyrra")
 NAME_IN_QUERY = re.compile(r"[\w./ -]{1,120}")
+OFFSET = re.compile(r"\boffset\b")
 PYRRA_RATE = re.compile(r".+:burnrate(\w+)")
 
 
@@ -180,6 +181,10 @@ def _observe(asker: _Asker, watch: Watch, now: datetime) -> Observation:
         if rows.value is not None and rows.value <= 0 and not rows.is_partial:
             return Observation(rows.at, gap=LampState.NO_TRAFFIC, remark="no requests")
     if seen.value is None:
+        if OFFSET.search(query) and seen.gap is LampState.NO_DATA and rows.value:
+            # There are requests now, and none of the time that they are compared with.
+            remark = "there are no samples yet of the time that it is compared with"
+            return Observation(seen.at, gap=LampState.NOT_MEASURABLE, remark=remark)
         return Observation(seen.at, gap=seen.gap, remark=_why_no_value(seen, rows))
     # Asked for and not told: how many requests there were is not known then.
     is_partial = seen.is_partial or rows.is_partial or rows.gap is not None

@@ -18,6 +18,7 @@ from app.health.forms.panels import (
     EmbedForm,
     SeenForm,
     chosen_range,
+    usual_range,
 )
 from app.health.marks import marks_of
 from app.health.recording import figure
@@ -52,7 +53,7 @@ def panel_page(
     found: Panel, *, embed_form: EmbedForm | None = None, status: int = 200
 ) -> ResponseReturnValue:
     at = now()
-    chosen = _chosen(at)
+    chosen = _chosen(found, at)
     return page(
         "health/panel.html",
         status=422 if chosen.error else status,
@@ -101,7 +102,7 @@ def points(slug: str, panel: str) -> ResponseReturnValue:
     """What a chart draws, by column."""
     at = now()
     found = panels.panel(slug, panel)
-    chosen = _chosen(at)
+    chosen = _chosen(found, at)
     response = jsonify(chart_data(found, chosen, at, asks="ask" in request.args))
     response.headers["Cache-Control"] = "private, no-cache"
     return response
@@ -139,8 +140,9 @@ def chart_data(
     }  # fmt: skip
 
 
-def _chosen(at: datetime) -> ChosenRange:
-    return chosen_range(request.args, zone=_zone(), at=at)
+def _chosen(panel: Panel, at: datetime) -> ChosenRange:
+    usual = usual_range(at - panel.created_at)
+    return chosen_range(request.args, zone=_zone(), at=at, usual_name=usual)
 
 
 def _zone() -> ZoneInfo:

@@ -66,7 +66,7 @@ def test_the_first_report_of_a_lane_makes_its_panel(model, at):
     )  # fmt: skip
     assert (drift.window, drift.stale_after, drift.spec) == (60, 180, {"verdict": "tool"})
     assert (drift.failure_mode, quality.failure_mode) == ("input_drift", "output_drift")
-    assert quality.min_rows == 0
+    assert quality.min_rows == 1000
     assert lamp(drift).state is lamp(quality).state is LampState.OK
     assert lamp(drift).series == "psi · training-1"
     assert db.session.scalars(select(AuditEntry.action)).all() == ["health.panel.create"] * 2

@@ -212,7 +212,7 @@ def test_an_alert_that_never_came_is_told_with_the_one_that_is_meant(app, monkey
 
     (sentence,) = rb26()
 
-    assert "never seen the alert `modellaet`" in sentence
+    assert "never seen the alert `ModelLaet`" in sentence
     assert "`modellate`" in sentence
 
 

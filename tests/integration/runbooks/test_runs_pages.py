@@ -124,7 +124,7 @@ def test_changing_the_runbook_leaves_the_run_before_and_pins_the_other(browser, 
     choice = browser.get(f"/incidents/{incident.id}/runbooks").text
     browser.post(f"/incidents/{incident.id}/runs", data={"version_id": other.id})
 
-    assert "fails by latency_regression" in choice
+    assert "failure mode Latency above its limit" in choice
     end_read()
     assert [one.status for one in runs.of_incident(incident.id)] == ["open", "left"]
     assert runs.open_run_of(incident.id).version_id == other.id

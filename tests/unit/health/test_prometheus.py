@@ -132,6 +132,16 @@ def test_a_value_that_is_missing_despite_requests_says_so(prometheus):
     assert seen.remark.endswith("though there were 12 requests")
 
 
+def test_a_comparison_with_a_time_before_the_first_sample_is_not_measurable(prometheus):
+    then = {**WITH_ROWS, "query": f"{QUERY} - {QUERY} offset 7d"}
+    assert prometheus.see(then).gap is LampState.NO_DATA  # nothing is there at all
+
+    prometheus.answers[ASKED_ROWS] = vector(("shop-similar", "12"))
+    seen = prometheus.see(then)
+    assert seen.gap is LampState.NOT_MEASURABLE
+    assert seen.remark == "there are no samples yet of the time that it is compared with"
+
+
 def test_a_value_without_the_rows_that_were_asked_for_is_never_ok(prometheus):
     prometheus.answers[ASKED] = vector(("shop-similar", "1"))
     seen = prometheus.see(WITH_ROWS)

@@ -221,16 +221,17 @@ def known_signals(page: Page) -> Iterator[Problem]:
     for number, item in enumerate(items):
         line = page.front.item_line("signals", number)
         for signal in facts({"signals": [item]}).signals if item is not None else ():
-            for what, name, known in (
-                ("alert", signal.alertname, around.alertnames),
-                ("metric", signal.metric, around.metrics),
+            # Names of alerts are compared in lower case, and told as they are written.
+            alert = str(signal.condition.get("alertname")).strip()
+            for what, written, name, known in (
+                ("alert", alert, signal.alertname, around.alertnames),
+                ("metric", signal.metric, signal.metric, around.metrics),
             ):
                 if name and known is not None and name not in known:
-                    yield _unknown(line, what, name, known)
+                    yield _unknown(line, what, written, nearest(name, known))
 
 
-def _unknown(line: int, what: str, name: str, known: Iterable[str]) -> Problem:
-    meant = nearest(name, known)
+def _unknown(line: int, what: str, name: str | None, meant: str | None) -> Problem:
     hint = f"write {quoted(meant)}, if that is meant" if meant else "check its name at the sender"
     return Problem(line, f"Baton has never seen the {what} {quoted(name)}: {hint}.")
 
