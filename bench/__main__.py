@@ -42,7 +42,7 @@ from app.registry.tables import MlModel
 from app.runbooks import search, syncing
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.supervisor import web_command
-from bench import fleet, following
+from bench import fleet, following, polling
 from tests.support import factories, postgres
 
 CONCURRENCY = 16
@@ -142,6 +142,11 @@ def _round(
         with _serving(made) as port:
             ticks = following.tick_times(f"http://127.0.0.1:{port}", runs, token, arguments.seconds)
         yield f"{engine} tick, {following.PEOPLE} people", ticks
+        made = _installation(engine, folder / f"{engine}-polling", server)
+        with polling.hosts() as (ports, scraped):
+            polling.fill(made.app, ports, scraped)
+            cost = polling.cost(made.app, made.environment, folder / f"{engine}-polling")
+        yield f"{engine} 10,000 panels over {polling.HOSTS} hosts", cost
 
 
 def _bare(folder: Path) -> Installation:
@@ -169,6 +174,7 @@ def _installation(engine: str, folder: Path, server: str) -> Installation:
         "BATON_DATABASE_URL": url,
         "BATON_BIND": settings.bind,
         "BATON_LOG_LEVEL": "WARNING",
+        "BATON_SAMPLE": "off",
     }
     made = Installation(engine, settings, environment)
     with made.app.app_context():
@@ -474,8 +480,11 @@ def _free_port() -> int:
 
 
 def _print_table(result: dict[str, dict[str, float]]) -> None:
-    columns = ("requests_a_second", "alerts_a_second", "seconds", "p50_ms", "p99_ms", "of_bare")
-    heads = ("req/s", "alerts/s", "s", "p50 ms", "p99 ms", "of bare")
+    columns = (
+        "requests_a_second", "alerts_a_second", "seconds", "p50_ms", "p99_ms", "of_bare", "cores",
+        "lag_p99_s",
+    )  # fmt: skip
+    heads = ("req/s", "alerts/s", "s", "p50 ms", "p99 ms", "of bare", "cores", "lag p99 s")
     print(f"\n{'case':<40}" + "".join(f"{head:>12}" for head in heads), file=sys.stderr)
     for name, measured in result.items():
         cells = "".join(

@@ -28,7 +28,7 @@ from tests.support import factories
 HOSTS, PANELS_OF_A_MODEL, MODELS_OF_A_HOST = 50, 8, 25  # 10,000 panels
 HANGING = 0.05
 EVERY = 30  # seconds between two looks at a source
-SETTLES, LASTS = 45, 90  # seconds until it is measured, and for how long
+SETTLES, LASTS = 40, 60  # seconds until it is measured, and for how long
 
 
 @contextmanager

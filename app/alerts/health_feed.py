@@ -82,8 +82,16 @@ def tell_end(fact_id: int, *, at: datetime) -> bool:
 
 
 def _is_told(fact: Fact) -> bool:
-    """Whether a fact is one that alerts are made of: it begins or ends what has a failure mode."""
-    return fact.fact in {*FIRES, *ENDS} and bool(_failure_mode(fact))
+    """Whether a fact is one that alerts are made of: it begins or ends what has a failure mode.
+
+    The mode may have been taken away meanwhile. What fired with one still ends.
+    """
+    if fact.fact not in {*FIRES, *ENDS}:
+        return False
+    if _failure_mode(fact) or fact.fact in FIRES:
+        return bool(_failure_mode(fact))
+    began = health.begin_of(fact, ENDS[fact.fact])
+    return began is not None and bool(began.get("failure_mode"))
 
 
 def _failure_mode(fact: Fact) -> str:
@@ -96,6 +104,8 @@ def _has_to_last(fact: Fact, at: datetime) -> bool:
     """Whether it is too early to tell that a breach is over; then a job is set to tell it."""
     if fact.fact != "recovered" or fact.panel_id is None:
         return False
+    if not fact.detail.get("is_watched", True):
+        return False  # nobody looks any more, so it can't come back
     pace = evidence.pace_of(fact.panel_id)
     wait = rest(_failure_mode(fact), pace) if pace else None
     if not wait:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.health.rules import Lane
+from app.health.slo_rules import MIN_EVENTS
 from app.health.sources import SOURCES
 
 SHARES = (Lane.LATENCY, Lane.ERRORS, Lane.FALLBACK, Lane.OUTPUT_QUALITY, Lane.OTHER)
@@ -120,6 +121,11 @@ def counted(query: str) -> str:
 def tells_events(spec: Mapping[str, Any]) -> bool:
     """Whether it is known how many events there are, and not only which share of them is bad."""
     return "recorded" not in spec or bool(spec.get("total"))
+
+
+def fewest_events(spec: Mapping[str, Any]) -> float:
+    """The fewest events for an alert where nobody says; none where events are not told."""
+    return MIN_EVENTS if tells_events(spec) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, db, unit_of_work
 from app.core.errors import BadRequestError, ConflictError, NotFoundError, RefusedError
-from app.health.recording import rule_of
+from app.health.recording import let_go, rule_of
 from app.health.rules import FAILURE_MODES, LampState, Lane, Observation, judge
 from app.health.sources import contracts
 from app.health.sources.base import DatasetReport, UnreadableError
@@ -29,6 +29,7 @@ LANES = (Lane.SCHEMA, Lane.FRESHNESS, Lane.ACCESS)
 TITLES = {Lane.SCHEMA: "Schema", Lane.FRESHNESS: "Freshness", Lane.ACCESS: "Access"}
 STALE_AFTER = timedelta(days=2)  # a check that is older says nothing any more
 WRITTEN_EVERY = timedelta(minutes=1)  # while an input goes on saying the same
+REVIEW_HOLDS = timedelta(days=365)  # of access, where nobody said when the next one is due
 FAILURES = 3  # in a row, until what a source said before is doubted
 
 
@@ -249,20 +250,12 @@ def _schema(dataset: Dataset, at: datetime, is_mute: bool) -> Observation:
 def _access(dataset: Dataset, at: datetime, is_mute: bool) -> Observation:
     checked_at, ok = dataset.access_checked_at, dataset.access_ok
     if checked_at is None:
-        return _gap(at, LampState.NO_DATA, "its access was never checked")
+        return _attested(dataset, at)
     if is_mute:
         return _gap(at, LampState.UNREACHABLE, "its source does not answer")
     if ok is None:
         return _gap(at, LampState.NO_DATA, dataset.access_remark or "the check says nothing")
-    today = at.astimezone(UTC).date()
-    overdue = [
-        f"{what} {day.isoformat()}"
-        for what, day in (
-            ("its review was due on", dataset.access_review_due),
-            ("it was to end on", dataset.access_ends_on),
-        )
-        if day is not None and day < today
-    ]
+    overdue = _overdue(dataset, at)
     return Observation(
         min(checked_at, at),
         remark="; ".join([dataset.access_remark, *overdue] if dataset.access_remark else overdue),
@@ -270,6 +263,37 @@ def _access(dataset: Dataset, at: datetime, is_mute: bool) -> Observation:
         said_outside=not ok,
         series="access",
     )
+
+
+def _attested(dataset: Dataset, at: datetime) -> Observation:
+    """What people say of access that no tool checks. Once it is overdue it is not known to be
+    wrong: it is no longer known to be right."""
+    reviewed_on = dataset.access_reviewed_on
+    if reviewed_on is None:
+        return _gap(at, LampState.NO_DATA, "its access was never checked")
+    by = f" by {dataset.access_approver}" if dataset.access_approver else ""
+    overdue = _overdue(dataset, at)
+    if dataset.access_review_due is None and reviewed_on + REVIEW_HOLDS < _day(at):
+        overdue.append("that is more than a year ago")
+    return Observation(
+        at,
+        remark="; ".join([f"attested{by} on {reviewed_on.isoformat()}", *overdue]),
+        is_partial=bool(overdue),
+        said_outside=False,
+        series="access",
+    )
+
+
+def _overdue(dataset: Dataset, at: datetime) -> list[str]:
+    days = (
+        ("its review was due on", dataset.access_review_due),
+        ("it was to end on", dataset.access_ends_on),
+    )
+    return [f"{what} {day.isoformat()}" for what, day in days if day is not None and day < _day(at)]
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(UTC).date()
 
 
 def _when(moment: datetime) -> str:
@@ -307,10 +331,10 @@ def unlink(dataset: str, model: str, *, by: Actor, at: datetime) -> None:
                 DatasetModel.dataset_id == row.id, DatasetModel.model_id == owner.id
             )
         )
-        for panel in _panels_of(session, row, owner).values():
+        panels = _panels_of(session, row, owner).values()
+        for panel in panels:
             panel.closed_at = panel.closed_at or at
-            if (lamp := session.get(Lamp, panel.id)) is not None:
-                session.delete(lamp)
+        let_go(session, [panel.id for panel in panels], at=at)
         _audit("health.dataset.unlink", row, owner, by=by, at=at)
 
 
@@ -325,7 +349,10 @@ def attest_access(
     by: Actor,
     at: datetime,
 ) -> None:
-    """Record that somebody looked at who may read an input. A review is not a check that it can."""
+    """Record that somebody looked at who may read an input.
+
+    It holds where no tool checks access. A check that says something counts for more.
+    """
     if reviewed_on > at.astimezone(UTC).date() + timedelta(days=1):
         raise RefusedError("The review is in the future.")
     if review_due is not None and review_due <= reviewed_on:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, select
+from sqlalchemy.orm import joinedload
 
 from app.core.db import AnyRow, db
 from app.health import levels
@@ -125,7 +126,10 @@ def _worst_first(panel: Mapping[str, Any]) -> tuple[int, int]:
 def _slos(model_ids: Collection[int]) -> dict[int, list[Slo]]:
     found: dict[int, list[Slo]] = {}
     for slo in db.session.scalars(
-        select(Slo).where(Slo.model_id.in_(model_ids), Slo.closed_at.is_(None)).order_by(Slo.id)
+        select(Slo)
+        .where(Slo.model_id.in_(model_ids), Slo.closed_at.is_(None))
+        .options(joinedload(Slo.source))
+        .order_by(Slo.id)
     ):
         found.setdefault(slo.model_id, []).append(slo)
     return found

@@ -288,7 +288,8 @@ def newest_reports(model_id: int, panels: Sequence[Any], *, at: datetime) -> dic
 
 
 def counted(slo_id: int, window: timedelta, *, at: datetime) -> list[tuple[datetime, float]]:
-    """Bad events of a service level so far, at the end of each slot of its window."""
+    """Bad events of a service level so far: at the first count in its window, and at the end of
+    each slot of it."""
     ends = [at - window + window / SLOTS * number for number in range(SLOTS + 1)]
     # A look-up for each slot: a row for each minute of a month would be forty thousand.
     newest = union_all(
@@ -297,7 +298,9 @@ def counted(slo_id: int, window: timedelta, *, at: datetime) -> list[tuple[datet
                 SloCount.slo_id == slo_id, SloCount.at > begin, SloCount.at <= end
             )
             for begin, end in pairwise(ends)
-        )
+        ),
+        # A young level has counted within one slot only.
+        select(func.min(SloCount.at)).where(SloCount.slo_id == slo_id, SloCount.at > ends[0]),
     )
     rows = db.session.execute(
         select(SloCount.at, SloCount.bad)

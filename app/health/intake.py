@@ -12,8 +12,8 @@ def take(source_id: int, answer: Answer, *, at: datetime) -> None:
     with unit_of_work() as session:
         if answer.totals is not None:
             scrapes.keep(session, source_id, answer.totals)
-        if answer.counts:
-            levels.take_counts(session, answer.counts, at=at)
+        if answer.counts or answer.uncounted:
+            levels.take_counts(session, answer.counts, answer.uncounted, at=at)
         seen = reports.take(session, answer.reports, source_id=source_id, at=at)
         datasets.take(session, answer.datasets, source_id=source_id, at=at)
         if seen:

@@ -5,7 +5,7 @@ import time
 from flask import current_app
 
 from app.core.clock import now
-from app.health import datasets, polling, recording, reports, retention
+from app.health import datasets, levels, polling, recording, reports, retention
 
 PATIENCE = 0.5  # seconds of a tick; what takes longer is recorded by the next one
 AGEING = 5.0  # seconds between two looks at what nobody asks for: time alone makes it old
@@ -27,8 +27,11 @@ class Looker:
 
 
 def see_what_ages() -> None:
-    """Look at data inputs and at what is pushed, and say what nobody can see."""
+    """Let go of what is no longer watched, look at data inputs and at what is pushed, and say what
+    nobody can see."""
     at = now()
+    recording.let_go_of_unwatched(at=at)
+    levels.let_go_of_unwatched(at=at)
     recording.record(datasets.observe(at=at), at=at)
     recording.record(reports.observe(at=at), at=at)
     recording.tell_blind(at=at)

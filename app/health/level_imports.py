@@ -138,16 +138,21 @@ def _source_of(
         if one.source and one.source in (source.slug, source.name):
             return source
     name = one.draft.title
-    picked = next((source for source in fitting if source.id == chosen), None)
+    title = openslo.TYPE_NAMES[one.kind]
+    wanted = next((source for source in sources if source.id == chosen), None)
+    picked = next((source for source in fitting if source is wanted), None)
     if picked is None and len(fitting) == 1:
         picked = fitting[0]
-    if picked is not None:
+    if wanted is not None and wanted is not picked:
+        called = f"{wanted.name} is of another kind than {title}, which the file counts with"
+    else:
         called = f"{one.source} is not known here" if one.source else "the file names no source"
+    if picked is not None:
         notes.append(f"{name}: {called}; {picked.name} is asked.")
         return picked
-    title = openslo.TYPE_NAMES[one.kind]
     if fitting:
-        problems.append(f"{name}: choose which source of the kind {title} is asked.")
+        why = f"{called}; " if wanted is not None else ""
+        problems.append(f"{name}: {why}choose which source of the kind {title} is asked.")
     else:
         problems.append(f"{name}: there is no source of the kind {title}. Add one first.")
     return None

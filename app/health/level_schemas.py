@@ -48,7 +48,9 @@ class SloIn(Strict):
     window_days: Days = 28
     source: Source
     spec: Spec
-    min_events: Events = 0
+    min_events: Annotated[
+        Events | None, Field(description="Left out: 100, or none where only a ratio is recorded.")
+    ] = None
     failure_mode: Mode = ""
     slug: Annotated[Words, Field(max_length=80)] = ""
 
@@ -58,7 +60,9 @@ class SloIn(Strict):
             target=self.target,
             window_days=self.window_days,
             spec={name: said for name, said in self.spec.items() if name != counting.KEPT},
-            min_events=self.min_events,
+            min_events=(
+                counting.fewest_events(self.spec) if self.min_events is None else self.min_events
+            ),
             failure_mode=self.failure_mode,
             slug=self.slug,
         )

@@ -30,8 +30,10 @@ from app.health.slo_rules import (
 from app.health.tables import Slo, SloCount, StateChange
 from app.registry.tables import MlModel
 
+NOTHING: Mapping[int, str] = {}
 RUNNING = 0  # key of running totals, from which steps are made
 MISSED = timedelta(minutes=5)  # without a look for longer, nothing is claimed about a burn
+STEP = timedelta(minutes=1)  # sums are kept by the minute, as they were at its last look
 
 WRITE_SUMS = Bulk(
     SloCount,
@@ -87,30 +89,53 @@ def level(slo: Slo, *, at: datetime) -> Level:
 
 def is_current(slo: Slo, *, at: datetime) -> bool:
     """Whether its events were counted recently."""
-    return slo.looked_at is not None and at - slo.looked_at <= MISSED
+    return slo.looked_at is not None and at - slo.looked_at <= missed_after(slo)
+
+
+def missed_after(slo: Slo) -> timedelta:
+    """How long after a look its events count as missed: two looks of a source that looks seldom."""
+    if slo.source is None:
+        return MISSED
+    return max(MISSED, 2 * timedelta(seconds=slo.source.every))
 
 
 def take_counts(
     session: Session,
     counted: Mapping[int, Mapping[int, tuple[float, float]]],
+    uncounted: Mapping[int, str] = NOTHING,
     *,
     at: datetime,
 ) -> None:
     """Keep what a source counted, by SLO and window, and judge it. In the caller's unit of work.
 
     A source that can't look back gives running totals under the key 0; windows are then summed
-    from what they rose by since.
+    from what they rose by since. `uncounted` says why some or all windows of an SLO are missing.
     """
     slos = session.scalars(
-        select(Slo).where(Slo.id.in_(list(counted)), Slo.closed_at.is_(None))
+        select(Slo)
+        .where(Slo.id.in_({*counted, *uncounted}), Slo.closed_at.is_(None))
+        .options(joinedload(Slo.source))
     ).all()
     for slo in slos:
-        found = counted[slo.id]
+        trouble = uncounted.get(slo.id, "")
+        found = counted.get(slo.id)
+        if found is None:
+            _note(session, slo, trouble)
+            continue
         counts: dict[str, Any] = {str(window): list(pair) for window, pair in found.items()}
         if RUNNING in found:
             sums = _add(session, slo, found[RUNNING], at=at)
             counts |= _windows(session, slo, sums, at=at)
-        _judge(session, slo, counts, at=at)
+        _judge(session, slo, counts, trouble, at=at)
+
+
+def _note(session: Session, slo: Slo, trouble: str) -> None:
+    """Keep why nothing was counted. What was counted before stays, and grows old."""
+    if slo.trouble == trouble:
+        return
+    rows = cast(Table, Slo.__table__)
+    session.execute(update(rows).where(rows.c.id == slo.id).values(trouble=trouble))
+    session.expire(slo)
 
 
 def _add(session: Session, slo: Slo, running: tuple[float, float], *, at: datetime) -> Count:
@@ -134,32 +159,36 @@ def _add(session: Session, slo: Slo, running: tuple[float, float], *, at: dateti
 
 
 def _windows(session: Session, slo: Slo, sums: Count, *, at: datetime) -> dict[str, Any]:
-    """Events of every window: what the sums rose by since it began."""
-    windows = [*WINDOWS, timedelta(days=slo.window_days)]
-    first = (
-        select(SloCount.bad, SloCount.total)
-        .where(SloCount.slo_id == slo.id)
-        .order_by(SloCount.at)
-        .limit(1)
-    )
+    """Events of every window: what the sums rose by since it began, and which share was seen.
+
+    Where nobody counted as the window began (the level is new, or was closed, or its source did
+    not answer), it is seen from the first look after that.
+    """
+    rows = select(SloCount.at, SloCount.bad, SloCount.total).where(SloCount.slo_id == slo.id)
     found = {}
-    for window in windows:
-        # Counted for less than the window: as far back as it goes.
-        then = (
-            session.execute(
-                select(SloCount.bad, SloCount.total)
-                .where(SloCount.slo_id == slo.id, SloCount.at <= at - window)
-                .order_by(SloCount.at.desc())
-                .limit(1)
-            ).first()
-            or session.execute(first).one()
-        )
-        pair = [sums.bad - then.bad, sums.total - then.total]
-        found[str(int(window.total_seconds()))] = pair
+    for window in (*WINDOWS, timedelta(days=slo.window_days)):
+        begin = at - window
+        before = session.execute(
+            rows.where(SloCount.at <= begin).order_by(SloCount.at.desc()).limit(1)
+        ).first()
+        # At least the row of this look is there.
+        after = session.execute(
+            rows.where(SloCount.at > begin).order_by(SloCount.at).limit(1)
+        ).one()
+        if before is not None and after.at - before.at <= missed_after(slo) + STEP:
+            then, seen = before, 1.0
+        else:
+            # Its sums are of any moment of its minute: of the last one, so that nothing is
+            # claimed to be seen that was not.
+            then, seen = after, max(0.0, (at - after.at - STEP) / window)
+        count = [sums.bad - then.bad, sums.total - then.total, min(seen, 1.0)]
+        found[str(int(window.total_seconds()))] = count
     return found
 
 
-def _judge(session: Session, slo: Slo, counts: dict[str, Any], *, at: datetime) -> None:
+def _judge(
+    session: Session, slo: Slo, counts: dict[str, Any], trouble: str, *, at: datetime
+) -> None:
     before = slo.burning
     windows = {
         timedelta(seconds=int(seconds)): Count(*pair)
@@ -175,7 +204,7 @@ def _judge(session: Session, slo: Slo, counts: dict[str, Any], *, at: datetime) 
         # Not through the version of the row: no person wrote this.
         update(rows)
         .where(rows.c.id == slo.id)
-        .values(counts=counts, burning=after, burning_since=since, looked_at=at, trouble="")
+        .values(counts=counts, burning=after, burning_since=since, looked_at=at, trouble=trouble)
     )
     session.expire(slo)
     if after == before:
@@ -299,7 +328,7 @@ def burn_lines(slo: Slo, *, at: datetime) -> list[BurnLine]:
             firing = Firing.UNKNOWN
         elif alert in fire:
             firing = Firing.FIRES
-        elif long is None or short is None:
+        elif long is None or short is None or not short.is_whole:
             firing = Firing.UNKNOWN
         else:
             firing = Firing.FEW if long.total < max(slo.min_events, 1) else Firing.QUIET
@@ -338,9 +367,29 @@ def begin_anew(session: Session, slo: Slo) -> None:
 def let_go(session: Session, slo: Slo, *, at: datetime) -> None:
     """End a burn that was told of: nobody counts any more. In the caller's unit of work."""
     if slo.burning:
-        sentence = f"{slo.title} is closed: nobody watches its error budget any more"
+        why = "is closed" if slo.closed_at else "is of a retired model"
+        sentence = f"{slo.title} {why}: nobody watches its error budget any more"
         _tell(session, slo, "", sentence, {}, at=at)
         slo.burning, slo.burning_since = "", None
+
+
+def let_go_of_unwatched(*, at: datetime) -> int:
+    """End burns of retired models, and those of closed service levels that a late look began.
+
+    Returns how many.
+    """
+    unwatched = (
+        select(Slo.id)
+        .join(MlModel, MlModel.id == Slo.model_id)
+        .where(Slo.burning != "", Slo.closed_at.is_not(None) | MlModel.retired_at.is_not(None))
+    )
+    found = db.session.scalars(unwatched).all()
+    if found:
+        with unit_of_work() as session:
+            slos = select(Slo).where(Slo.id.in_(found)).order_by(Slo.id).with_for_update()
+            for slo in session.scalars(slos.execution_options(populate_existing=True)):
+                let_go(session, slo, at=at)
+    return len(found)
 
 
 def purge(*, at: datetime) -> None:

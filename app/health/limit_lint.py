@@ -100,7 +100,7 @@ def lint_objective(objective: Objective) -> list[str]:
     words = {Burn.PAGE: "page", Burn.TICKET: "ticket"}
     return [
         f"The {words[one.burn]} for {one.spent * 100:.0f} % of the budget in {_hours(one.long)} can never "
-        f"fire: at {objective.target:.4g} even total failure burns {1 / objective.budget:.3g} "
+        f"fire: at {objective.target * 100:.6g} % even total failure burns {1 / objective.budget:.3g} "
         f"times as fast as even spending, and it takes {one.factor(objective.window):.4g}."
         for one in dead_alerts(objective)
     ]

@@ -298,7 +298,7 @@ class _File:
                 target=objective["target"],
                 window_days=days,
                 spec={**counted, KEPT: self._kept_of(kept, named.name, number, objective)},
-                min_events=_own_number(own.get("min-events"), where),
+                min_events=_own_number(own.get("min-events"), counting.fewest_events(counted)),
                 failure_mode=own.get("failure-mode", "")[:80],
                 slug=slo_slug(named.name if number == 1 else f"{named.name}-{number}"),
             )
@@ -629,9 +629,9 @@ def _scraped(part: _Metric, total: _Metric, which: str) -> dict[str, Any]:
     return {name: part.spec[name] for name in known if part.spec.get(name) is not None}
 
 
-def _own_number(said: str | None, where: str) -> float:
+def _own_number(said: str | None, default: float) -> float:
     try:
-        number = float(said or 0)
+        number = float(said) if said else default
     except ValueError:
         number = -1
     if not is_number(number, above=-1e-9):

@@ -82,9 +82,8 @@ def _filled(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_annotations(slo: Slo) -> dict[str, str]:
-    found = {}
-    if slo.min_events:
-        found[f"{OWN}min-events"] = f"{slo.min_events:.15g}"
+    # Also where there are none: left out, it would be read as the default.
+    found = {f"{OWN}min-events": f"{slo.min_events:.15g}"}
     if slo.failure_mode:
         found[f"{OWN}failure-mode"] = slo.failure_mode
     if "recorded" in slo.spec and slo.spec.get("total"):

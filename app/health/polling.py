@@ -225,7 +225,7 @@ def counts_of(ids: Sequence[int]) -> dict[int, list[CountWatch]]:
     rows = db.session.execute(
         select(Slo.source_id, Slo.id, MlModel.slug, Slo.spec, Slo.window_days)
         .join(MlModel, MlModel.id == Slo.model_id)
-        .where(Slo.source_id.in_(ids), Slo.closed_at.is_(None))
+        .where(Slo.source_id.in_(ids), Slo.closed_at.is_(None), MlModel.retired_at.is_(None))
     )
     found: dict[int, list[CountWatch]] = {}
     for source_id, slo_id, model, spec, days in rows:

@@ -36,3 +36,19 @@ def facts_after(position: int, *, limit: int) -> Sequence[Fact]:
         .limit(limit)
     )  # fmt: skip
     return [Fact(*row) for row in rows]
+
+
+def begin_of(end: Fact, name: str) -> Mapping[str, Any] | None:
+    """The detail of the newest fact of that name about the same panel or service level."""
+    return db.session.scalar(
+        select(StateChange.detail)
+        .where(
+            StateChange.panel_id == end.panel_id
+            if end.slo_id is None
+            else StateChange.slo_id == end.slo_id,
+            StateChange.fact == name,
+            StateChange.id < end.id,
+        )
+        .order_by(StateChange.id.desc())
+        .limit(1)
+    )

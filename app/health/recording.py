@@ -1,14 +1,15 @@
 """What was seen becomes readings, lamps and changes of state: many panels in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
+from sqlalchemy.orm import Session
 
 from app.core.bulk import Bulk
-from app.core.db import AnyRow, unit_of_work
+from app.core.db import AnyRow, db, unit_of_work
 from app.health.rules import (
     BLIND,
     Judged,
@@ -22,6 +23,7 @@ from app.health.rules import (
 )
 from app.health.tables import HealthSource, Lamp, Panel, Reading, StateChange
 from app.registry.tables import MlModel
+from app.web.times import duration
 
 MAX_WINDOWS = 60  # `rules.why_no_rule` allows no longer memory
 CHANGES_LOCK = 7_313_002  # PostgreSQL's advisory lock
@@ -56,8 +58,8 @@ PANELS = (
     .join(MlModel, MlModel.id == Panel.model_id)
     .outerjoin(HealthSource, HealthSource.id == Panel.source_id)
     .outerjoin(Lamp, Lamp.panel_id == Panel.id)
-    .where(Panel.closed_at.is_(None))
 )  # fmt: skip
+WATCHED = PANELS.where(Panel.closed_at.is_(None), MlModel.retired_at.is_(None))
 
 
 def rule_of(panel: Any) -> Rule:
@@ -90,7 +92,7 @@ def record(seen: Mapping[int, Observation], *, at: datetime) -> Recorded:
     if not seen:
         return Recorded(0, 0)
     with unit_of_work() as session:
-        rows = session.execute(PANELS.where(Panel.id.in_(list(seen)))).all()
+        rows = session.execute(WATCHED.where(Panel.id.in_(list(seen)))).all()
         written = [
             one for row in rows if (one := _Written.of(row, seen[row.panel_id], at)) is not None
         ]
@@ -118,7 +120,7 @@ class _Written:
         if row.newest_at is not None and has_news and seen.at < row.newest_at:
             return None
         rule = rule_of(row)
-        judged = judge(seen, rule, now=at)
+        judged = judge(seen, rule, now=at, lane=row.lane)
         windows = _with(row.windows or [], seen.at, judged)
         settled = settle(bool(row.in_breach), _judged(windows, judged), rule)
         value = seen.value if has_news else row.value
@@ -244,8 +246,10 @@ def in_words(
 
 
 def figure(value: float, unit: str) -> str:
-    """A number as people read it: 612 ms, 0.21 %, 1,210 rows, −4.4 %."""
+    """A number as people read it: 612 ms, 0.21 %, 1,210 rows, −4.4 %, 3 h 10 min."""
     size = abs(value)
+    if unit == "s" and size >= 120:
+        return f"{'−' if value < 0 else ''}{duration(size)}"
     if value == int(value) and size < 1e15:
         text = f"{int(size):,}"
     else:
@@ -254,10 +258,25 @@ def figure(value: float, unit: str) -> str:
 
 
 def tell_blind(*, at: datetime) -> int:
-    """Record a fact for each panel that nobody could see for too long. Returns how many."""
+    """Record a fact for each panel that nobody could see for too long. Returns how many.
+
+    Only what was seen once can go blind: a panel in whose record stands no other state than blind
+    ones is shown as unknown and wakes nobody. It is new, has a wrong name, or nothing ever checked
+    its data input. A source that never answered is shown on the page Now all the same.
+    """
+    was_seen = (
+        select(StateChange.id)
+        .where(
+            StateChange.panel_id == Panel.id,
+            StateChange.after.not_in([state.value for state in BLIND]),
+        )
+        .exists()
+    )
     with unit_of_work() as session:
         rows = session.execute(
-            PANELS.where(Lamp.blind_since <= at - BLIND_AFTER, Lamp.told_blind.is_(False))
+            WATCHED.where(
+                Lamp.blind_since <= at - BLIND_AFTER, Lamp.told_blind.is_(False), was_seen
+            )
         ).all()
         if not rows:
             return 0
@@ -279,6 +298,57 @@ def tell_blind(*, at: datetime) -> int:
 def _for_how_long(row: AnyRow, at: datetime) -> str:
     minutes = int((at - row.blind_since.astimezone(UTC)).total_seconds() // 60)
     return f"for {minutes} min"
+
+
+def let_go(session: Session, panels: Collection[int], *, at: datetime) -> None:
+    """Drop the lamps of panels that nobody watches any more. In the caller's unit of work.
+
+    What was told of them, a breach or that they can't be seen, ends with a fact of its own: no
+    look would ever find its end.
+    """
+    if not panels:
+        return
+    lamps = Lamp.panel_id.in_(list(panels))
+    # Whoever records a look at this moment comes first, and so does another worker that lets go.
+    session.execute(
+        select(Lamp.panel_id).where(lamps).order_by(Lamp.panel_id).with_for_update()
+    ).all()
+    rows = session.execute(PANELS.where(lamps)).all()
+    write_changes(
+        session.connection(),
+        [
+            _end(row, fact, at)
+            for row in rows
+            for fact, stands in (("recovered", row.in_breach), ("seeing", row.told_blind))
+            if stands
+        ],
+    )
+    session.execute(delete(Lamp).where(lamps))
+
+
+def let_go_of_unwatched(*, at: datetime) -> int:
+    """Let go of panels of retired models, and of closed ones that a late look lit again.
+
+    Returns how many. Models are retired below health, which is not told of it and has to look.
+    """
+    retired = select(MlModel.id).where(MlModel.retired_at.is_not(None))
+    closed = select(Panel.id).where(Panel.closed_at.is_not(None))
+    found = db.session.scalars(
+        select(Lamp.panel_id).where(Lamp.model_id.in_(retired) | Lamp.panel_id.in_(closed))
+    ).all()
+    if found:
+        with unit_of_work() as session:
+            let_go(session, found, at=at)
+    return len(found)
+
+
+def _end(row: AnyRow, fact: str, at: datetime) -> Mapping[str, Any]:
+    change = _change(row, LampState.NO_DATA, fact, None, None, "no longer watched", at)
+    return {
+        **change,
+        "sentence": f"{row.title} is no longer watched",
+        "detail": {**change["detail"], "is_watched": False},
+    }
 
 
 def write_changes(connection: Connection, changes: Sequence[Mapping[str, Any]]) -> None:

@@ -163,12 +163,14 @@ class Judged:
     remark: str
 
 
-def judge(seen: Observation, rule: Rule, *, now: datetime) -> Judged:
-    """What one window says by itself."""
+def judge(seen: Observation, rule: Rule, *, now: datetime, lane: Lane | None = None) -> Judged:
+    """What one window says by itself. `lane`: what the panel watches, if that is known."""
     if seen.gap is not None:
         return Judged(Verdict.UNJUDGED, seen.gap, seen.remark)
     if now - seen.at > rule.stale_after:
         return Judged(Verdict.UNJUDGED, LampState.NO_DATA, "the newest sample is too old")
+    if _falls_short(seen, rule, lane):
+        return _compare(seen, rule)
     if seen.rows is not None and seen.rows <= 0:
         return Judged(Verdict.UNJUDGED, LampState.NO_TRAFFIC, seen.remark or "no requests")
     if seen.value is None and seen.said_outside is None:
@@ -187,6 +189,21 @@ def judge(seen: Observation, rule: Rule, *, now: datetime) -> Judged:
             remark = f"{seen.rows:,.0f} of the {rule.min_rows:,.0f} rows that it takes"
             return Judged(Verdict.UNJUDGED, LampState.PARTIAL, remark)
     return _compare(seen, rule)
+
+
+def _falls_short(seen: Observation, rule: Rule, lane: Lane | None) -> bool:
+    """Whether a value under its lower limit is wrong however few rows are behind it.
+
+    Of traffic itself few rows are the news and no reason to doubt it: a dead front door serves
+    none. A number that a report computed of nothing is none.
+    """
+    if seen.said_outside is not None or seen.value is None or not math.isfinite(seen.value):
+        return False
+    if rule.below is None or seen.value >= rule.below:
+        return False
+    if lane is Lane.THROUGHPUT:
+        return True
+    return lane not in DRIFT and seen.rows is not None and seen.rows <= 0
 
 
 def _compare(seen: Observation, rule: Rule) -> Judged:

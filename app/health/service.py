@@ -18,8 +18,9 @@ from app.health import counting, levels
 from app.health.asking import allowed_hosts, host_of, why_not_allowed
 from app.health.panel_drafts import RULE, why_no_panel
 from app.health.presets import PanelDraft
-from app.health.recording import rule_of
+from app.health.recording import let_go, rule_of
 from app.health.rules import Rule
+from app.health.slo_rules import MIN_EVENTS
 from app.health.source_options import ODD_IN_ADDRESS, why_not_options, why_not_secret
 from app.health.sources import SOURCES
 from app.health.tables import AllowedHost, HealthSource, Lamp, Panel, Slo
@@ -326,15 +327,13 @@ def edit_panel(
 def close_panel(
     panel_id: int, *, seen_version: int | None = None, by: Actor, at: datetime
 ) -> Panel:
-    """Stop watching. What it saw stays in the record."""
+    """Stop watching. What it saw stays in the record, and a breach that was told of ends."""
     with unit_of_work() as session:
         panel = _seen(session, Panel, panel_id, seen_version, "health_panel")
         if panel.closed_at is not None:
             raise ConflictError(f"{panel.title} is closed already.")
         panel.closed_at = at
-        lamp = session.get(Lamp, panel.id)
-        if lamp is not None:
-            session.delete(lamp)
+        let_go(session, [panel.id], at=at)
         _audit("health.panel.close", "health_panel", panel.id, _name(panel.model, panel),
                {"closed": False}, {"closed": True}, by=by, at=at)  # fmt: skip
     return panel
@@ -408,7 +407,7 @@ class SloDraft:
     target: float
     window_days: int
     spec: Mapping[str, Any]
-    min_events: float = 0
+    min_events: float = MIN_EVENTS
     failure_mode: str = ""
     slug: str = ""
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 HOUR = timedelta(hours=1)
+MIN_EVENTS = 100.0  # in an alert's long window, where nobody says otherwise
 
 
 class Burn(StrEnum):
@@ -59,15 +60,29 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Events of a window."""
+    """Events of a window, of which only a share may have been seen: the newest of it."""
 
     bad: float
     total: float
+    seen: float = 1.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the whole window was seen."""
+        return self.seen >= 1
+
+    @property
+    def expected(self) -> float | None:
+        """Events of the whole window at the traffic that was seen; none if none was."""
+        return self.total / self.seen if self.total > 0 and self.seen > 0 else None
 
     @property
     def ratio(self) -> float | None:
-        """The error ratio; none without an event: 0 of 0 is neither good nor bad."""
-        return self.bad / self.total if self.total > 0 else None
+        """The least error ratio of the window: what was not seen counts as good.
+
+        None without an event: 0 of 0 is neither good nor bad.
+        """
+        return None if self.expected is None else self.bad / self.expected
 
 
 def burn_rate(count: Count, objective: Objective) -> float | None:
@@ -109,13 +124,16 @@ def burning(
 ) -> list[Burning]:
     """The burn alerts that fire, the most urgent first.
 
-    A window that is missing from `counts` was not measured, and fires nothing. Under `min_events`
-    in the long window nothing fires either: one failed request of three at night is no page.
+    A window that is missing from `counts` was not measured, and fires nothing; nor does a short
+    window of which only a part was seen. Under `min_events` in the long window nothing fires
+    either: one failed request of three at night is no page.
     """
     found = []
     for alert in BURN_ALERTS:
         long, short = counts.get(alert.long), counts.get(alert.short)
-        if long is None or short is None or long.total < max(min_events, 1):
+        if long is None or short is None or not short.is_whole:
+            continue
+        if long.total < max(min_events, 1):
             continue
         long_rate, short_rate = burn_rate(long, objective), burn_rate(short, objective)
         factor = alert.factor(objective.window)

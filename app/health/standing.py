@@ -349,9 +349,9 @@ def _budget_line(
     at: datetime,
 ) -> Plot | None:
     """What was left step by step: the line ends at what is left now."""
-    if level.left is None or whole is None or whole.total <= 0 or len(steps) < 2:
+    if level.left is None or whole is None or whole.expected is None or len(steps) < 2:
         return None
-    allowed = whole.total * objective.budget
+    allowed = whole.expected * objective.budget
     newest = steps[-1][1]
     points = [Point(moment, (level.left + (newest - bad) / allowed) * 100) for moment, bad in steps]
     return plot(

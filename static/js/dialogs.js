@@ -1,14 +1,16 @@
-// Native dialogs. [data-open="id"] opens, [data-close] closes; focus goes to the first field.
+// Native dialogs. [data-open="id"] opens, [data-close] closes. Focus goes to the
+// field that [data-field] names, or to the first.
 // Without a script the same links show the dialog as the target of its address.
 
 const FIELD = "input:not([type=hidden]), select, textarea";
 
-export function openDialog(id) {
+export function openDialog(id, field) {
   const dialog = document.getElementById(id);
   if (!(dialog instanceof HTMLDialogElement) || dialog.open) return false;
   for (const other of document.querySelectorAll("dialog[open]")) other.close();
   dialog.showModal();
   const first =
+    document.getElementById(field) ??
     dialog.querySelector("[data-focus]") ??
     dialog.querySelector('[aria-invalid="true"], [autofocus]') ??
     dialog.querySelector(`.dialog__body :is(${FIELD}), .palette__q input`);
@@ -18,9 +20,12 @@ export function openDialog(id) {
 
 document.addEventListener("click", (event) => {
   const opener = event.target.closest("[data-open]");
-  if (opener && !event.ctrlKey && !event.metaKey && openDialog(opener.dataset.open)) {
-    event.preventDefault();
-    return;
+  if (opener && !event.ctrlKey && !event.metaKey) {
+    const { open, field } = opener.dataset;
+    if (openDialog(open, field)) {
+      event.preventDefault();
+      return;
+    }
   }
   const closer = event.target.closest("[data-close]");
   const dialog = closer?.closest("dialog");

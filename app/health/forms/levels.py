@@ -25,6 +25,7 @@ from wtforms.validators import InputRequired, Length, NumberRange, Optional, Val
 from app.health import counting
 from app.health.budgets import CLOCKS, MOST_ROWS, BudgetDraft, Rung, Stage
 from app.health.service import SloDraft
+from app.health.slo_rules import MIN_EVENTS
 from app.health.tables import HealthSource, LatencyBudget, Panel, Slo
 from app.registry.files import PlainLoader
 from app.web.texts import UNSTORABLE
@@ -83,7 +84,7 @@ class LevelForm(FlaskForm):
     min_events = NumberField(
         "Fewest events for an alert",
         [Optional(), is_finite, NumberRange(0, message="Events can't be fewer than none.")],
-        default=100,
+        default=MIN_EVENTS,
         description="In the long window of an alert. One bad request of three at night is no page.",
     )
     failure_mode = StringField(

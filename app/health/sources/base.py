@@ -137,6 +137,9 @@ class Answer:
     counts: Mapping[int, Mapping[int, tuple[float, float]]] = field(
         default_factory=dict
     )  # by SLO, by window in seconds: bad and total events
+    uncounted: Mapping[int, str] = field(
+        default_factory=dict
+    )  # by SLO: why some or all of its windows are missing, a sentence
     reports: Sequence[Report] = ()
     datasets: Sequence[DatasetReport] = ()
     totals: Totals | None = None  # to be kept, for the rates of later looks

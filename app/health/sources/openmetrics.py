@@ -274,13 +274,21 @@ class OpenMetrics:
         }
         for watch in readable:
             observations[watch.panel_id] = _observe(look, watch.spec, watch.window)
-        counted, remarks = _counted(look, countable, earlier)
+        counted, uncounted = _counted(look, countable, earlier)
+        uncounted |= {
+            count.slo_id: why for count in counts if (why := why_not_counts(count.spec)) is not None
+        }
         return Answer(
             observations=observations,
             counts=counted,
             totals=Totals(now, totals),
             bounds=_bounds(found),
-            remarks=remarks,
+            remarks=[
+                f"A service level of {count.model}: {uncounted[count.slo_id]}"
+                for count in counts
+                if count.slo_id in uncounted
+            ],
+            uncounted=uncounted,
         )
 
 
@@ -292,23 +300,23 @@ def _refusal(watch: Watch) -> str | None:
 
 def _counted(
     look: Look, counts: Sequence[CountWatch], earlier: Totals | None
-) -> tuple[dict[int, dict[int, tuple[float, float]]], list[str]]:
-    """The running totals of each service level, under the window 0."""
+) -> tuple[dict[int, dict[int, tuple[float, float]]], dict[int, str]]:
+    """The running totals of each service level, under the window 0, or why there are none."""
     old: Mapping[str, float] = earlier.samples if earlier else {}
     counted: dict[int, dict[int, tuple[float, float]]] = {}
-    remarks = []
+    uncounted: dict[int, str] = {}
     for one in counts:
         keys = f"#slo {one.slo_id} bad", f"#slo {one.slo_id} total"
         bad, total = (old.get(key, 0.0) for key in keys)
         try:
             more_bad, more = _count(look, one.spec, earlier)
         except Gap as gap:
-            remarks.append(f"A service level of {one.model} can't be counted: {gap.remark}.")
+            uncounted[one.slo_id] = f"Its events can't be counted: {gap.remark}."
         else:
             bad, total = bad + more_bad, total + more
             counted[one.slo_id] = {0: (bad, total)}
         look.totals.update(zip(keys, (bad, total), strict=True))
-    return counted, remarks
+    return counted, uncounted
 
 
 def _bounds(found: Mapping[Selector, Found]) -> dict[str, Sequence[float]]:

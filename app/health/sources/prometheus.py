@@ -178,7 +178,9 @@ def _observe(asker: _Asker, watch: Watch, now: datetime) -> Observation:
         model = str(spec.get("value") or watch.model)
         asked = promql.filled(spec["rows"], window=watch.window, by=by, model=model)
         rows = _reading(asker.ask(asked), by, value, now)
-        if rows.value is not None and rows.value <= 0 and not rows.is_partial:
+        is_quiet = rows.value is not None and rows.value <= 0 and not rows.is_partial
+        # 0 of 0 is no value. A rate of 0 is one, and its rule says what it means.
+        if is_quiet and seen.value is None:
             return Observation(rows.at, gap=LampState.NO_TRAFFIC, remark="no requests")
     if seen.value is None:
         if OFFSET.search(query) and seen.gap is LampState.NO_DATA and rows.value:
@@ -186,16 +188,31 @@ def _observe(asker: _Asker, watch: Watch, now: datetime) -> Observation:
             remark = "there are no samples yet of the time that it is compared with"
             return Observation(seen.at, gap=LampState.NOT_MEASURABLE, remark=remark)
         return Observation(seen.at, gap=seen.gap, remark=_why_no_value(seen, rows))
+    at = _newest(asker, query, by, value, seen.at)
     # Asked for and not told: how many requests there were is not known then.
     is_partial = seen.is_partial or rows.is_partial or rows.gap is not None
     return Observation(
-        seen.at,
+        at,
         seen.value * spec.get("scale", 1),
         rows.value,
         remark=seen.remark or rows.remark,
         is_partial=is_partial,
         series=query[:200],
     )
+
+
+def _newest(asker: _Asker, query: str, by: str, value: str, asked_at: datetime) -> datetime:
+    """When the newest sample behind an answer was taken, as far as that can be asked.
+
+    An answer carries the time of the question, also while its series has been silent for minutes.
+    """
+    question = promql.when_sampled(query)
+    if question is None:
+        return asked_at
+    moment = _reading(asker.ask(question), by, value, asked_at).value
+    if moment is None or not 0 <= moment < asked_at.timestamp():
+        return asked_at
+    return datetime.fromtimestamp(moment, UTC)
 
 
 def _why_no_value(seen: _Reading, rows: _Reading) -> str:
@@ -236,6 +253,36 @@ def _count(asker: _Asker, watch: CountWatch, now: datetime) -> dict[int, tuple[f
     return counts
 
 
+def _why_uncounted(
+    asker: _Asker, watch: CountWatch, counts: Mapping[int, object], now: datetime
+) -> str:
+    """Say why windows were left out, by the shortest of them. Nothing is asked a second time."""
+    missing = [window for window in watch.windows if window not in counts]
+    recorded = watch.spec.get("recorded")
+    # Recorders choose their windows: those that they leave out are no trouble.
+    if not missing or (recorded and counts):
+        return ""
+    window = missing[0]
+    for name in ("total", "bad"):
+        if not watch.spec.get(name):
+            continue
+        query, by, value = _query(watch, name, window)
+        seen = _reading(asker.ask(query), by, value, now)
+        if name == "bad" and _is_empty(asker, watch, window):
+            continue
+        if seen.value is None or seen.is_partial:
+            over = promql.duration(window)
+            return f"Its {name} events over {over} can't be counted: {seen.remark.rstrip('.')}."
+    if recorded:
+        query = _sloth_query(watch) if recorded == "sloth" else _pyrra_query(watch)
+        answer = asker.ask(query)
+        if isinstance(answer, Exception):
+            return f"Its recorded ratios can't be read: {str(answer.args[0]).rstrip('.')}."
+        why = answer.warning or f"no series of {recorded} can be read for its windows"
+        return f"Its recorded ratios can't be read: {why.rstrip('.')}."
+    return "Its events can't be counted: the number of them is below 0."
+
+
 def _query(watch: CountWatch, name: str, window: int) -> tuple[str, str, str]:
     spec = watch.spec
     by = str(spec.get("by", "")) if promql.is_shared(spec[name]) else ""
@@ -266,18 +313,24 @@ def _is_empty(asker: _Asker, watch: CountWatch, window: int) -> bool:
 
 def _of_sloth(asker: _Asker, watch: CountWatch) -> dict[int, float]:
     windows = {f"slo:sli_error:ratio_rate{promql.duration(one)}": one for one in watch.windows}
-    query = (
+    return _by_window(asker.ask(_sloth_query(watch)), windows)
+
+
+def _sloth_query(watch: CountWatch) -> str:
+    return (
         f'{{__name__=~"slo:sli_error:ratio_rate.+",sloth_service="{watch.spec["service"]}",'
         f'sloth_slo="{watch.spec["slo"]}"}}'
     )
-    return _by_window(asker.ask(query), windows)
+
+
+def _pyrra_query(watch: CountWatch) -> str:
+    return f'{{__name__=~".+:burnrate.+",slo="{watch.spec["slo"]}"}}'
 
 
 def _of_pyrra(asker: _Asker, watch: CountWatch) -> dict[int, float]:
     """What pyrra calls burn rate is the ratio of errors."""
     windows = {promql.duration(one): one for one in watch.windows}
-    query = f'{{__name__=~".+:burnrate.+",slo="{watch.spec["slo"]}"}}'
-    answer = asker.ask(query)
+    answer = asker.ask(_pyrra_query(watch))
     if isinstance(answer, Result):
         answer = Result(
             [
@@ -334,16 +387,24 @@ class Prometheus:
         asker = _Asker(fetch)
         observations = {watch.panel_id: _observe(asker, watch, now) for watch in watches}
         counted = {}
-        remarks = []
+        uncounted = {}
         for one in counts:
             if why := why_not_counts(one.spec):
-                remarks.append(f"A service level of {one.model} can't be counted: {why}")
-            elif found := _count(asker, one, now):
+                uncounted[one.slo_id] = f"Its events can't be counted: {why}"
+                continue
+            if found := _count(asker, one, now):
                 counted[one.slo_id] = found
-            else:
-                remarks.append(f"A service level of {one.model} has no count in any window.")
+            if why := _why_uncounted(asker, one, found, now):
+                uncounted[one.slo_id] = why
         if asker.known and not asker.has_answered:
             error = next(iter(asker.known.values()))
             said = str(error.args[0]) if isinstance(error, Exception) else "no answer"
             raise UnreachableError(f"It did not answer: {said}.")
-        return Answer(observations=observations, counts=counted, remarks=remarks)
+        remarks = [
+            f"A service level of {one.model}: {uncounted[one.slo_id]}"
+            for one in counts
+            if one.slo_id in uncounted
+        ]
+        return Answer(
+            observations=observations, counts=counted, uncounted=uncounted, remarks=remarks
+        )

@@ -88,7 +88,7 @@ class Given:
             reference_id=text(said.get("reference_id")) or self.reference_id,
             reference_at=moment(said.get("reference_at"), zone, "reference_at")
             or self.reference_at,
-            rows=self.rows if rows is None else count(rows),
+            rows=self.rows if rows is None else rows_of(rows),
             sender=text(said.get("source")) or self.sender,
             dataset=text(said.get("dataset"), 160) or self.dataset,
             checked_at=moment(said.get("checked_at"), zone, "checked_at") or self.checked_at,
@@ -199,6 +199,16 @@ def count(said: Any) -> float | None:
     """How many: not below zero."""
     found = number(said)
     return None if found is None or found < 0 else found
+
+
+def rows_of(said: Any) -> float | None:
+    """How many rows a sender of ours says there were. None if it says nothing."""
+    found = count(said)
+    if found is None and said is not None:
+        raise UnreadableError(
+            "The rows of a report are a number, 0 or more, or left out if nobody knows."
+        )
+    return found
 
 
 def flag(said: Any) -> bool | None:

@@ -104,18 +104,23 @@ def _drawn(found: Panel, at: datetime) -> dict[str, Any]:
     silent_after = min(
         timedelta(seconds=found.stale_after) + GRACE, max(span.length / 20, timedelta(minutes=2))
     )
-    limit = found.above if found.above is not None else found.below
-    if found.spec.get("verdict") == "tool":
-        limit = None
+    drawn = [
+        limit
+        for limit in (found.below, found.above)
+        if limit is not None and found.spec.get("verdict") != "tool"
+    ]
+    drawing = plot(
+        thin(points) if points else [],
+        since=span.start,
+        until=at,
+        silent_after=silent_after,
+        also=drawn,
+    )
+    said = " and ".join(figure(limit, found.unit) for limit in drawn)
     return {
-        "plot": plot(
-            thin(points) if points else [],
-            since=span.start,
-            until=at,
-            limit=limit,
-            silent_after=silent_after,
-        ),
-        "limit_label": "" if limit is None else f"limit {figure(limit, found.unit)}",
+        "plot": drawing,
+        "limits": [drawing.y(limit) for limit in drawn],
+        "limit_label": f"limit{'s' if len(drawn) > 1 else ''} {said}" if drawn else "",
         "hours": span.length,
         "sentence": charting.sentence(
             charting.chart_of(seen, span, since=found.created_at, panel=found), found

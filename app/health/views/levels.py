@@ -352,6 +352,7 @@ def new_budget(slug: str) -> ResponseReturnValue:
     except (ConflictError, RefusedError) as error:
         return _budget_form(form, model, None, status=_say(form, error))
     toast(f"The latency budget of {made.route or 'all requests'} is written down.")
+    _warn_of_stages(draft)
     return go(url_for("health.budget", slug=slug))
 
 
@@ -382,6 +383,7 @@ def edit_budget(slug: str, budget_id: int) -> ResponseReturnValue:
     except RefusedError as error:
         return _budget_form(form, model, held, status=_say(form, error))
     toast(f"The latency budget of {saved.route or 'all requests'} is saved.")
+    _warn_of_stages(draft)
     return go(url_for("health.budget", slug=slug))
 
 
@@ -389,6 +391,17 @@ def _refuse(draft: budgets.BudgetDraft) -> None:
     """Before a source is asked about its buckets, which takes a while."""
     if why := budgets.why_not(draft, at=now()):
         raise RefusedError(why)
+
+
+def _warn_of_stages(draft: budgets.BudgetDraft) -> None:
+    """Stages that take more than the whole are kept, as what is true today may be just that."""
+    over = -budgets.slack_of(draft.budget_ms, draft.stages)
+    if over > 0:
+        toast(
+            f"Its stages take {draft.budget_ms + over:,g} ms: {over:,g} ms more than the budget of "
+            f"{draft.budget_ms:,g} ms.",
+            tone="bad",
+        )
 
 
 def _matched(draft: budgets.BudgetDraft, model: MlModel) -> bool | None:

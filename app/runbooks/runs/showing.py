@@ -670,7 +670,7 @@ class _Words(dict[str, Any]):
 def sentence_of(event: RunEvent, plan: Plan, title: str = "") -> str:
     """What happened, in a clause."""
     step = plan.get(event.step_id)
-    name = f"{step.number}, {step.title}" if step else event.step_id or "?"
+    name = f"{step.number} “{step.title}”" if step else event.step_id or "?"
     said = dict(event.detail)
     if event.kind is EventKind.ENDED:
         said["status"] = "finished" if said.get("status") == RunStatus.FINISHED else "left"

@@ -9,12 +9,18 @@ from sqlalchemy import select, text
 from app.alerts import health_feed, processing
 from app.alerts.persistence import rest
 from app.alerts.tables import Delivery, Integration
-from app.core.db import db, end_read
+from app.core.clock import now
+from app.core.db import db, end_read, unit_of_work
 from app.health import evidence, recording
+from app.health import service as health
 from app.health.evidence import Pace
+from app.health.jobs import see_what_ages
 from app.health.rules import LampState, Lane, Observation
+from app.health.tables import Panel
 from app.incidents.rules import State
 from app.incidents.tables import Incident
+from app.people.rules import BATON
+from app.registry import service as registry
 from tests.support import factories
 
 
@@ -95,6 +101,62 @@ def test_a_panel_without_a_failure_mode_opens_no_incident(panel, at):
     look(quiet, 612.0, at)
 
     assert incidents() == []
+
+
+def test_the_end_of_what_never_had_a_failure_mode_is_no_delivery(panel, at):
+    quiet = factories.panel(panel.model, failure_mode="", slug="quiet")
+    look(quiet, 612.0, at)
+    look(quiet, 90.0, at + timedelta(minutes=1))
+
+    assert db.session.query(Delivery).count() == 0
+
+
+def test_an_incident_ends_though_its_failure_mode_was_taken_away(panel, at):
+    look(panel, 612.0, at)
+    with unit_of_work() as session:
+        session.get_one(Panel, panel.id).failure_mode = ""
+
+    look(panel, 90.0, at + timedelta(minutes=1))
+
+    assert incidents()[0].state is State.RESOLVED
+
+
+def read(moment):
+    health_feed.read_changes(at=moment)
+    processing.process_next(at=moment)
+    db.session.expire_all()
+
+
+def test_a_panel_that_is_closed_resolves_its_incident(panel, at):
+    look(panel, 612.0, at)
+
+    health.close_panel(panel.id, by=BATON, at=at + timedelta(minutes=1))
+    read(at + timedelta(minutes=1))
+
+    assert incidents()[0].state is State.RESOLVED
+
+
+def test_a_panel_that_is_closed_while_nobody_sees_it_resolves_both_incidents(panel, at):
+    look(panel, 612.0, at)
+    look(panel, None, at + timedelta(minutes=1), gap=LampState.UNREACHABLE)
+    recording.tell_blind(at=at + timedelta(minutes=12))
+    read(at + timedelta(minutes=12))
+    assert [one.state for one in incidents()] == [State.TRIGGERED] * 2
+
+    health.close_panel(panel.id, by=BATON, at=at + timedelta(minutes=13))
+    read(at + timedelta(minutes=13))
+
+    assert [one.state for one in incidents()] == [State.RESOLVED] * 2
+
+
+def test_a_model_that_is_retired_resolves_its_incident(panel, at):
+    look(panel, 612.0, at)
+
+    registry.retire_model("recsys-home", by=BATON, at=at)
+    see_what_ages()
+    read(now())
+
+    assert incidents()[0].state is State.RESOLVED
 
 
 def test_the_door_of_the_panels_is_made_once_and_has_no_key_that_anybody_knows(panel, at):
@@ -180,6 +242,16 @@ def test_one_clear_window_of_drift_does_not_end_its_incident(drift, at):
     (fact_id,) = waiting()
 
     assert tell(fact_id, at + 30 * MINUTE)
+    assert incidents()[0].state is State.RESOLVED
+
+
+def test_drift_that_nobody_watches_any_more_does_not_have_to_last(drift, at):
+    look(drift, 0.31, at)
+
+    health.close_panel(drift.id, by=BATON, at=at + MINUTE)
+    read(at + MINUTE)
+
+    assert waiting() == []
     assert incidents()[0].state is State.RESOLVED
 
 

@@ -100,6 +100,23 @@ def test_stages_that_take_more_than_there_is_are_told(signed_in, model, at):
     assert "20 ms more than there is." in words(signed_in(Role.VIEWER).get(BUDGET).text)
 
 
+def test_saving_stages_that_take_more_than_the_whole_says_so(signed_in, model):
+    browser = signed_in(Role.MAINTAINER)
+    said = "Its stages take 160 ms: 10 ms more than the budget of 150 ms."
+
+    fits = browser.post(f"{BUDGET}/new", data=filled(), follow_redirects=True)
+    assert "more than the budget" not in fits.text
+
+    address, version = f"{BUDGET}/{stored().id}/edit", str(stored().version)
+    changed = filled(**{"stages-1-budget_ms": "140", "version": version})
+    page = browser.post(address, data=changed, follow_redirects=True)
+    assert said in words(page.text)
+    assert stored().stages[1]["budget_ms"] == 140
+
+    other = filled(**{"stages-1-budget_ms": "140", "route": "GET /other"})
+    assert said in words(browser.post(f"{BUDGET}/new", data=other, follow_redirects=True).text)
+
+
 @pytest.mark.parametrize(
     ("press", "names"),
     [

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.core.db import db, unit_of_work
 from app.core.errors import BadRequestError, ConflictError, NotFoundError
-from app.health import datasets, recording
+from app.health import datasets, queries, recording
 from app.health.rules import LampState, Lane
 from app.health.sources.base import DatasetReport
 from app.health.sources.reading import Given
@@ -187,6 +187,84 @@ def test_access_that_is_taken_away_is_a_breach_and_a_late_review_is_not_all_righ
     later = at + timedelta(minutes=1)
     take(access(later, False, remark="reader may not read it"), at=later)
     assert states(later)[Lane.ACCESS] is LampState.BREACH
+
+
+def attest(at, *, reviewed_on, review_due=None, ends_on=None):
+    datasets.attest_access(
+        NAME, role="reader", approver="Ines", reviewed_on=reviewed_on, review_due=review_due,
+        ends_on=ends_on, by=KIM, at=at,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def unchecked(model, at):
+    """An input that is promised to a role, and whose access no tool checks."""
+    take(DatasetReport(NAME, at, "odcs", access_role="reader", access_approver="Ines"), at=at)
+    datasets.link(NAME, "recsys-home", by=KIM, at=at)
+
+
+def access_lamp(at):
+    states(at)
+    return db.session.scalars(select(Lamp).where(Lamp.lane == Lane.ACCESS)).one()
+
+
+def test_a_promise_alone_does_not_say_that_access_is_all_right(unchecked, at):
+    assert access_lamp(at).state is LampState.NO_DATA
+
+
+def test_access_that_somebody_reviewed_is_all_right_without_a_check(unchecked, at):
+    attest(at, reviewed_on=at.date(), review_due=at.date() + timedelta(days=30))
+
+    lamp = access_lamp(at)
+    assert lamp.state is LampState.OK
+    assert lamp.remark == f"attested by Ines on {at.date().isoformat()}"
+    assert access_lamp(at + timedelta(days=30)).state is LampState.OK
+    assert access_lamp(at + timedelta(days=31)).state is LampState.PARTIAL
+
+
+def test_a_review_without_a_next_one_holds_for_a_year(unchecked, at):
+    attest(at, reviewed_on=at.date())
+
+    assert access_lamp(at + timedelta(days=365)).state is LampState.OK
+    assert access_lamp(at + timedelta(days=366)).state is LampState.PARTIAL
+
+
+def test_reviewed_access_that_has_ended_is_not_all_right(unchecked, at):
+    day = at.date()
+    attest(at, reviewed_on=day, review_due=day + timedelta(days=90), ends_on=day)
+
+    lamp = access_lamp(at + timedelta(days=1))
+    assert lamp.state is LampState.PARTIAL
+    assert f"it was to end on {day.isoformat()}" in lamp.remark
+
+
+@pytest.mark.parametrize(("ok", "state"), [(False, LampState.BREACH), (None, LampState.NO_DATA)])
+def test_a_check_of_access_counts_for_more_than_a_review(unchecked, at, ok, state):
+    attest(at, reviewed_on=at.date())
+    take(access(at, ok), at=at)
+
+    assert access_lamp(at).state is state
+
+
+def test_what_nothing_ever_checked_is_unknown_and_wakes_nobody(unchecked, at):
+    states(at)
+    later = at + timedelta(minutes=11)
+    states(later)
+
+    assert recording.tell_blind(at=later) == 0
+
+
+def test_an_input_that_is_unlinked_ends_the_breach_it_was_in(model, at):
+    take(schema(at, False), at=at)
+    datasets.link(NAME, "recsys-home", by=KIM, at=at)
+    assert states(at)[Lane.SCHEMA] is LampState.BREACH
+
+    datasets.unlink(NAME, "recsys-home", by=KIM, at=at)
+
+    last = queries.facts_after(0, limit=100)[-1]
+    assert (last.fact, last.sentence) == (
+        "recovered", f"Schema of {NAME} is no longer watched",
+    )  # fmt: skip
 
 
 def test_a_promise_is_joined_to_results_and_counts_for_more_than_the_check_says(model, at):

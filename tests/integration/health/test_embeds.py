@@ -15,7 +15,7 @@ from app.core.db import db, unit_of_work
 from app.core.errors import ConflictError, RefusedError
 from app.health import embeds, service
 from app.health.rules import LampState
-from app.health.tables import EmbedLink, Lamp, Reading
+from app.health.tables import EmbedLink, Lamp, Panel, Reading
 from app.people.rules import Actor, Role
 from app.people.tables import AuditEntry
 from app.web.logs import handler
@@ -93,6 +93,17 @@ def test_viewers_make_no_links(signed_in, panel):
     reply = signed_in(Role.VIEWER).post(f"{HERE}/embeds", data={"name": "Mine"})
 
     assert reply.status_code == 403
+
+
+def test_both_limits_of_a_panel_are_drawn(client, panel, token):
+    assert client.get(f"/embed/panels/{token}").text.count('class="lim"') == 1
+    with unit_of_work() as session:
+        session.get_one(Panel, panel.id).below = 100.0
+
+    page = client.get(f"/embed/panels/{token}").text
+
+    assert "limits 100 ms and 250 ms" in page
+    assert len(set(re.findall(r'class="lim" x2="100%" y1="([\d.]+)%"', page))) == 2
 
 
 def test_whoever_has_the_link_reads_the_panel_and_nothing_else(client, panel, token):

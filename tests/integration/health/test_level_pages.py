@@ -115,6 +115,17 @@ def test_what_is_counted_no_more_says_since_when(signed_in, slo):
     assert "Within its budget" not in text
 
 
+def test_a_level_that_can_not_be_counted_says_why(signed_in, slo):
+    with unit_of_work() as session:
+        levels.take_counts(session, {}, {slo.id: "No bucket ends at 0.12."}, at=now())
+    reader = signed_in(Role.VIEWER)
+
+    assert "No bucket ends at 0.12." in words(reader.get(f"{LEVELS}/within").text)
+
+    count(slo, 0, 10_000)
+    assert "No bucket ends" not in reader.get(f"{LEVELS}/within").text
+
+
 def test_too_few_events_are_told_and_fire_nothing(signed_in, slo):
     count(slo, 50, 99)
 
@@ -426,6 +437,23 @@ def test_which_of_two_sources_is_asked_has_to_be_said(signed_in, model, source, 
 
     assert "choose which source of the kind OpenMetrics is asked" in words(asked.text)
     assert "elsewhere is not known here; Other is asked" in words(said.text)
+
+
+def test_a_chosen_source_of_another_kind_is_not_passed_over_in_silence(
+    signed_in, model, source, prometheus, slo
+):
+    text = file_of(slo).replace("metricSourceRef: serving", "metricSourceRef: ''")
+    writer = signed_in(Role.MAINTAINER)
+    data = {"text": text, "source": str(prometheus.id)}
+    why = "Main Prometheus is of another kind than OpenMetrics, which the file counts with;"
+
+    said = words(writer.post(f"{LEVELS}/import", data=data).text)
+    assert f"{why} Serving API is asked" in said
+    assert "the file names no source" not in said
+
+    factories.health_source("openmetrics", name="Other")
+    asked = words(writer.post(f"{LEVELS}/import", data=data).text)
+    assert f"{why} choose which source of the kind OpenMetrics" in asked
 
 
 def test_only_maintainers_write(signed_in, slo, source):

@@ -8,6 +8,8 @@ from app.core.db import db, unit_of_work
 from app.health import levels, queries
 from app.health.slo_rules import WINDOWS
 from app.health.tables import Slo
+from app.people.rules import BATON
+from app.registry import service as registry
 from tests.support import factories
 
 HOUR = timedelta(hours=1)
@@ -61,6 +63,20 @@ def test_a_burn_is_a_fact_and_so_is_its_end(slo, at):
     ]  # fmt: skip
 
 
+def test_a_burn_of_a_retired_model_ends(slo, at):
+    take(slo, everywhere(1_420, 10_000), at)
+    assert levels.let_go_of_unwatched(at=at) == 0
+    registry.retire_model("recsys-home", by=BATON, at=at)
+
+    assert levels.let_go_of_unwatched(at=at) == 1
+
+    assert facts()[-1] == (
+        "burnt_out",
+        "Requests within 250 ms is of a retired model: nobody watches its error budget any more",
+    )
+    assert levels.let_go_of_unwatched(at=at) == 0
+
+
 def test_little_traffic_is_no_burn(slo, at):
     with unit_of_work() as session:
         session.get_one(Slo, slo.id).min_events = 10_001
@@ -79,6 +95,86 @@ def test_running_totals_become_windows(slo, at):
     assert (counts[timedelta(minutes=5)].bad, counts[timedelta(minutes=5)].total) == (50, 500)
     # Counted for two hours only: as far back as it goes.
     assert (counts[6 * HOUR].bad, counts[6 * HOUR].total) == (600, 12_000)
+    assert counts[HOUR].is_whole
+    assert counts[6 * HOUR].seen == pytest.approx(119 / 360)
+
+
+def run(slo, at, minutes, *, bad, total, step=1):
+    """Looks with that many more events each minute; what burned after each."""
+    burned = []
+    for minute in range(0, minutes + 1, step):
+        pair = (minute * bad, minute * total)
+        burned.append(take(slo, {0: pair}, at + timedelta(minutes=minute)).burning)
+    return burned
+
+
+def test_a_new_level_pages_nobody_for_windows_that_it_has_not_seen(slo, at):
+    # A fifth is bad for seven minutes: 20 times too fast, and 0.06 % of a budget of 28 days.
+    assert set(run(slo, at, 7, bad=20, total=100)) == {""}
+
+    found = db.session.get_one(Slo, slo.id)
+    level = levels.level(found, at=at + timedelta(minutes=7))
+    assert level.left == pytest.approx(1 - 20 * 6 / (28 * 24 * 60))
+    assert level.rates[HOUR] == pytest.approx(20 * 6 / 60)
+    assert levels.counts_of(found)[HOUR].bad == 140
+
+
+def test_a_full_outage_of_a_new_level_pages_within_minutes(slo, at):
+    burned = run(slo, at, 12, bad=100, total=100)
+
+    # 13.44 of 100 times of an hour are 8.06 minutes, and the first minute is not sure.
+    assert burned.index("page") == 10
+
+
+def test_an_alert_waits_until_its_short_window_was_seen(slo, at):
+    with unit_of_work() as session:
+        session.get_one(Slo, slo.id).target = 0.9999
+    burned = run(slo, at, 6, bad=100, total=100)
+
+    assert burned == ["", "", "", "", "", "page", "page"]
+    firings = [
+        line.firing
+        for line in levels.burn_lines(db.session.get_one(Slo, slo.id), at=at + timedelta(minutes=6))
+    ]
+    assert firings == ["fires", "unknown", "unknown", "unknown"]
+
+
+def test_a_level_that_was_closed_for_days_is_as_new(slo, at):
+    run(slo, at, 70, bad=0, total=100, step=10)
+    later = at + timedelta(days=2)
+    for minute in range(5):
+        found = take(slo, {0: (minute * 50, 8_000 + minute * 100)}, later + minute * levels.STEP)
+
+    assert found.burning == ""
+    assert not levels.counts_of(found)[HOUR].is_whole
+    # What was seen before the gap is in the window of 28 days, and the gap itself is too.
+    assert levels.counts_of(found)[28 * 24 * HOUR].total > 7_000
+
+
+def test_a_source_that_looks_seldom_is_not_late_between_two_looks(slo, at):
+    source = factories.health_source("openmetrics", every=3_600)
+    with unit_of_work() as session:
+        session.get_one(Slo, slo.id).source_id = source.id
+    burned = run(slo, at, 300, bad=50, total=100, step=60)
+    found = db.session.get_one(Slo, slo.id)
+
+    assert levels.is_current(found, at=at + timedelta(minutes=390))
+    assert not levels.is_current(found, at=at + timedelta(minutes=430))
+    assert burned[-1] == "page"
+
+
+def test_a_level_says_why_it_is_not_counted_until_it_is(slo, at):
+    def told(counts, uncounted, at):
+        with unit_of_work() as session:
+            levels.take_counts(session, counts, uncounted, at=at)
+        db.session.expire_all()
+        return db.session.get_one(Slo, slo.id)
+
+    pair = {slo.id: everywhere(0, 10)}
+    assert told({}, {slo.id: "No such series."}, at).trouble == "No such series."
+    assert slo.looked_at is None
+    assert told(pair, {slo.id: "Over 28d it took too long."}, at).trouble.startswith("Over 28d")
+    assert told(pair, {}, at).trouble == ""
 
 
 def test_totals_that_began_anew_are_not_counted_backwards(slo, at):

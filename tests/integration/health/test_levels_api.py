@@ -76,6 +76,22 @@ def test_a_level_is_made_read_changed_closed_and_reopened(client, model, source,
     assert client.get(one, headers=reads).json["title"] == "No errors"
 
 
+@pytest.mark.parametrize(
+    ("kind", "spec", "fewest"),
+    [
+        ("openmetrics", COUNTED, 100),
+        ("prometheus", {"recorded": "pyrra", "slo": "a"}, 0),
+        ("prometheus", {"recorded": "pyrra", "slo": "a", "total": "increase(a[$w])"}, 100),
+    ],
+)
+def test_an_alert_takes_as_many_events_as_in_the_form(client, model, writes, kind, spec, fewest):
+    factories.health_source(kind, slug="there")
+
+    made = client.post(SLOS, json=BODY | {"source": "there", "spec": spec}, headers=writes)
+
+    assert made.json["min_events"] == fewest
+
+
 def test_an_old_copy_is_not_written_over(client, slo, writes):
     client.patch(f"{SLOS}/within", json={"title": "Theirs"}, headers=writes)
 

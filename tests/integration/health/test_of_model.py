@@ -11,6 +11,7 @@ from app.health import history, standing
 from app.health.rules import LampState, Lane
 from app.health.slo_rules import WINDOWS
 from app.health.tables import ReadingHour, SloCount
+from app.health.views import of_model
 from app.people.rules import Role
 from tests.support import factories
 
@@ -493,6 +494,15 @@ def test_freshness_counts_from_the_last_load(reader, model, moment):
     assert "OK reader by Kim Berg, reviewed 12 February" in said
 
 
+def test_an_approver_is_not_named_as_who_checks(reader, model, moment):
+    fed(model, moment, states=(LampState.OK, LampState.OK, LampState.NO_DATA),
+        access_role="reader", access_approver="Kim Berg")  # fmt: skip
+
+    said = text_of(show(reader, "inputs"))
+
+    assert re.search(r"No data [^,]*, approved by Kim Berg, never reviewed", said)
+
+
 def test_a_load_that_is_too_old_is_no_longer_ok_before_the_worker_says_so(reader, model, moment):
     fed(model, moment, loaded_at=moment - timedelta(minutes=31), fresh_within=1800)
 
@@ -520,7 +530,8 @@ def test_a_review_that_is_due_stands_out(reader, model, moment):
 # --- Live regions, and what it costs
 
 
-def test_a_part_that_is_the_same_is_not_sent_again(reader, model, moment):
+def test_a_part_that_is_the_same_is_not_sent_again(reader, model, moment, monkeypatch):
+    monkeypatch.setattr(of_model, "now", lambda: moment)  # ages are told in seconds
     fed(model, moment, loaded_at=moment - timedelta(minutes=6), fresh_within=1800)
     first = show(reader, "inputs")
 

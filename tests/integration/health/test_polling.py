@@ -16,6 +16,7 @@ from app.health import polling, queries, service
 from app.health.rules import LampState
 from app.health.tables import HealthSource, Lamp, Scrape
 from app.people.rules import COMMAND_LINE as BY
+from app.registry.tables import MlModel
 from tests.support import factories
 
 
@@ -275,6 +276,13 @@ def test_a_fault_of_ours_is_said_to_be_ours_and_others_go_on(panel, api, monkeyp
 
 def test_closed_panels_retired_models_and_closed_sources_are_left_out(panel, api, at):
     api.says('queue_depth{model="recsys-home"} 3\n')
+    level = factories.slo(panel.model, source_id=source().id)
+    assert set(polling.counts_of([source().id])) == {level.source_id}
+    with unit_of_work() as session:
+        session.get_one(MlModel, panel.model_id).retired_at = at
+    assert polling.counts_of([source().id]) == polling.watches_of([source().id]) == {}
+    with unit_of_work() as session:
+        session.get_one(MlModel, panel.model_id).retired_at = None
     service.close_panel(panel.id, by=BY, at=at)
     assert look().panels == 0
     service.close_source(source().id, by=BY, at=at)

@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from app.core.db import db
+from app.core.db import db, unit_of_work
 from app.health import queries, recording
 from app.health.recording import figure, in_words
-from app.health.rules import LampState, Observation
-from app.health.tables import Lamp, Reading
+from app.health.rules import LampState, Lane, Observation
+from app.health.tables import Lamp, Panel, Reading
+from app.people.rules import BATON
+from app.registry import service as registry
 from tests.support import factories
 
 GONE = LampState.UNREACHABLE
@@ -36,6 +38,16 @@ def look(at):
 
 def facts():
     return [(one.fact, one.sentence) for one in queries.facts_after(0, limit=100)]
+
+
+def test_a_throughput_of_nought_is_a_breach_of_its_lower_limit(model, look):
+    panel = factories.panel(
+        model, slug="rps", lane=Lane.THROUGHPUT, unit="rps", above=None, clear=None, below=1.0,
+        min_rows=50,
+    )  # fmt: skip
+
+    assert look(panel, 0.01, rows=3.0).state is LampState.BREACH
+    assert look(panel, 0.0, rows=0.0, after=30).state is LampState.BREACH
 
 
 def test_a_panel_has_a_lamp_and_a_reading_after_its_first_window(model, look, at):
@@ -150,6 +162,82 @@ def test_nobody_seeing_it_for_ten_minutes_is_a_fact_once(model, look, at):
     look(panel, 96.0, after=730)
     assert [fact for fact, _ in facts()] == ["", "", "blind", "seeing"]
     assert facts()[2][1] == "p99 latency is not to be reached: for 10 min"
+
+
+def test_a_panel_that_was_never_seen_wakes_nobody(model, look, at):
+    panel = factories.panel(model)
+    look(panel, gap=LampState.NO_DATA, remark="no such series")
+    look(panel, gap=GONE, after=60)
+    assert recording.tell_blind(at=at + timedelta(hours=9)) == 0
+
+    look(panel, 96.0, after=9 * 3600)
+    look(panel, gap=GONE, after=9 * 3600 + 60)
+    assert recording.tell_blind(at=at + timedelta(hours=10)) == 1
+
+
+def test_a_panel_that_only_ever_had_no_traffic_was_seen(model, look, at):
+    panel = factories.panel(model)
+    look(panel, gap=LampState.NO_TRAFFIC, rows=None)
+    look(panel, gap=GONE, after=60)
+
+    assert recording.tell_blind(at=at + timedelta(minutes=12)) == 1
+
+
+@pytest.fixture
+def retire(model, at):
+    def retire(after):
+        moment = at + timedelta(minutes=after)
+        registry.retire_model("recsys-home", by=BATON, at=moment)
+        return recording.let_go_of_unwatched(at=moment)
+
+    return retire
+
+
+def test_a_retired_model_has_no_lamps_and_what_was_told_of_it_ends(model, look, retire, at):
+    broken, blind, well = (factories.panel(model, title=name) for name in ("Slow", "Dark", "Well"))
+    for panel, value in ((broken, 612.0), (blind, 96.0), (well, 96.0)):
+        look(panel, value)
+    look(blind, gap=GONE, after=60)
+    recording.tell_blind(at=at + timedelta(minutes=12))
+    before = len(facts())
+
+    assert retire(after=13) == 3
+
+    assert facts()[before:] == [
+        ("recovered", "Slow is no longer watched"),
+        ("seeing", "Dark is no longer watched"),
+    ]
+    assert db.session.query(Lamp).count() == 0
+    assert recording.let_go_of_unwatched(at=at + timedelta(minutes=14)) == 0
+
+
+def test_a_late_look_at_a_retired_model_lights_no_lamp(model, look, retire, at):
+    panel = factories.panel(model)
+    retire(after=0)
+
+    seen = {panel.id: Observation(at + timedelta(minutes=1), 612.0, 500.0)}
+    assert recording.record(seen, at=at + timedelta(minutes=1)).panels == 0
+
+
+def test_a_breach_that_nobody_could_see_ends_with_both_facts(model, look, retire, at):
+    panel = factories.panel(model)
+    look(panel, 612.0)
+    look(panel, gap=GONE, after=60)
+    recording.tell_blind(at=at + timedelta(minutes=12))
+
+    retire(after=13)
+
+    assert [fact for fact, _ in facts()][-2:] == ["recovered", "seeing"]
+
+
+def test_a_lamp_that_a_late_look_left_on_a_closed_panel_goes(model, look, at):
+    panel = factories.panel(model)
+    look(panel, 612.0)
+    with unit_of_work() as session:
+        session.get_one(Panel, panel.id).closed_at = at
+
+    assert recording.let_go_of_unwatched(at=at) == 1
+    assert facts()[-1] == ("recovered", "p99 latency is no longer watched")
 
 
 def test_no_traffic_is_not_blindness(model, look, at):

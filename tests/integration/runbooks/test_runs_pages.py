@@ -274,8 +274,8 @@ def test_what_was_said_can_be_taken_back_and_nothing_is_erased(browser, run, inc
     assert "Take back step 1" in offered
     assert current(run) == "confirm"
     timeline = browser.get(f"/incidents/{incident.id}/part/timeline").text
-    assert "Step 1, Confirm the breach done" in timeline
-    assert "Step 1, Confirm the breach taken back" in timeline
+    assert "Step 1 “Confirm the breach” done" in timeline
+    assert "Step 1 “Confirm the breach” taken back" in timeline
 
 
 def test_a_note_stands_on_its_step_and_in_the_timeline(browser, run, incident):

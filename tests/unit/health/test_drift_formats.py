@@ -348,6 +348,16 @@ def test_our_own_report_has_a_verdict_only_with_value_threshold_and_direction(ch
     assert only(said).said_outside is outside
 
 
+@pytest.mark.parametrize("rows", ["5210", -4, True, [1], float("nan")])
+@pytest.mark.parametrize("place", ["envelope", "report"])
+def test_rows_that_are_no_number_are_refused(rows, place):
+    inner = {**ENVELOPE["report"], "rows": rows} if place == "report" else ENVELOPE["report"]
+    outer = {} if place == "report" else {"rows": rows}
+
+    with pytest.raises(UnreadableError, match="The rows of a report are a number, 0 or more"):
+        read({**ENVELOPE, **outer, "report": inner})
+
+
 def test_a_window_that_was_too_small_is_told_with_its_rows():
     report = only({**ENVELOPE, "rows": 612, "report": {"method": "psi", "value": None}})
     assert (report.value, report.rows) == (None, 612)

@@ -130,6 +130,16 @@ def test_no_requests_is_no_traffic(scraper):
     assert judge(seen, NEVER_OUTSIDE, now=seen.at).state is LampState.NO_TRAFFIC
 
 
+def test_a_rate_of_nought_is_below_its_limit_and_a_share_of_nothing_is_not(scraper):
+    quiet = full_window(requests(100, 1), requests(100, 1))
+    seen = scraper.watch(quiet, {"stat": "rate", **TOTAL})
+    assert judge(seen, Rule(below=1), now=seen.at).state is LampState.BREACH
+    assert judge(seen, NEVER_OUTSIDE, now=seen.at).state is LampState.NO_TRAFFIC
+
+    share = Scraper(NOON).watch(quiet, RATIO)
+    assert judge(share, Rule(below=1), now=share.at).state is LampState.NO_TRAFFIC
+
+
 def test_failures_that_were_never_counted_are_none_if_requests_are(scraper):
     spec = {"stat": "ratio", **TOTAL, "bad_metric": "errors_total"}
     seen = scraper.watch(full_window(requests(100), requests(200)), spec)
@@ -331,7 +341,8 @@ def test_events_over_a_latency_are_not_guessed(scraper):
     scraper.scrape(took(), counts=[count])
     answer = scraper.scrape(took(upto_100ms=90, upto_150ms=10), counts=[count], after=30)
     assert answer.counts == {}
-    assert "no bucket of took_seconds_bucket ends at 0.12" in answer.remarks[0]
+    assert "no bucket of took_seconds_bucket ends at 0.12" in answer.uncounted[7]
+    assert answer.uncounted[7] in answer.remarks[0]
 
 
 def test_a_look_that_found_nothing_loses_no_count(scraper):

@@ -330,7 +330,7 @@ def slos(draw):
         "displayName": draw(texts),
         "labels": draw(st.dictionaries(names, st.one_of(texts, st.lists(texts, min_size=1)))),
         "annotations": draw(st.dictionaries(names, texts))
-        | {"baton/min-events": str(draw(st.integers(1, 10_000)))},
+        | {"baton/min-events": str(draw(st.integers(0, 10_000)))},
     }
     return slo(
         draw(names),

@@ -229,7 +229,7 @@ def test_what_is_not_known_is_not_warned_of():
 def test_alerts_that_can_never_fire_are_named():
     (warning,) = lint_objective(Objective(0.9, timedelta(days=28)))
     assert warning == (
-        "The page for 2 % of the budget in 1 h can never fire: at 0.9 even total failure burns 10 "
+        "The page for 2 % of the budget in 1 h can never fire: at 90 % even total failure burns 10 "
         "times as fast as even spending, and it takes 13.44."
     )
     assert lint_objective(Objective(0.999, timedelta(days=28))) == []

@@ -125,6 +125,19 @@ def test_no_requests_is_no_traffic_though_there_is_no_value(prometheus):
     assert prometheus.see(WITH_ROWS).gap is LampState.NO_TRAFFIC
 
 
+def test_a_rate_of_nought_is_below_its_limit_and_a_share_of_nothing_is_not(prometheus):
+    prometheus.answers[ASKED] = vector(("shop-similar", "0"))
+    prometheus.answers[ASKED_ROWS] = vector(("shop-similar", "0"))
+    seen = prometheus.see(WITH_ROWS)
+    assert (seen.value, seen.rows, seen.gap) == (0, 0, None)
+    assert judge(seen, Rule(below=1), now=NOON).state is LampState.BREACH
+    assert judge(seen, NEVER_OUTSIDE, now=NOON).state is LampState.NO_TRAFFIC
+
+    prometheus.answers[ASKED] = vector(("shop-similar", "NaN"))
+    seen = prometheus.see(WITH_ROWS)
+    assert judge(seen, Rule(below=1), now=NOON).state is LampState.NO_TRAFFIC
+
+
 def test_a_value_that_is_missing_despite_requests_says_so(prometheus):
     prometheus.answers[ASKED_ROWS] = vector(("shop-similar", "12"))
     seen = prometheus.see(WITH_ROWS)
@@ -180,6 +193,43 @@ def test_an_old_sample_is_too_old(prometheus):
     prometheus.answers[ASKED] = vector(("shop-similar", "1"), at=AT - 3600)
     seen = prometheus.see()
     assert judge(seen, NEVER_OUTSIDE, now=NOON).state is LampState.NO_DATA
+
+
+@pytest.mark.parametrize(
+    ("query", "asks"),
+    [
+        ("up", "timestamp(up)"),
+        (" job:x:sum {a=\"}\", b=~'c{'} ", "timestamp(job:x:sum {a=\"}\", b=~'c{'})"),
+        ("max by ($by) (busy)", "max by ($by) (timestamp(busy))"),
+        ("avg(busy{a='b'})", "max (timestamp(busy{a='b'}))"),
+        ("sum(x) / sum(y)", None),
+        ("sum(rate(x[5m]))", None),
+        ("x[5m]", None),
+        ("x offset 1h", None),
+        ("scalar(x)", None),
+        ("quantile(0.5, x)", None),
+        ("7", None),
+        (QUERY, None),
+    ],
+)
+def test_only_samples_as_they_are_have_a_time_to_ask_for(query, asks):
+    assert promql.when_sampled(query) == asks
+
+
+def test_a_series_that_stopped_is_as_old_as_its_newest_sample(prometheus):
+    busy = {"query": "max by ($by) (busy)", "by": "model"}
+    prometheus.answers = {
+        "max by (model) (busy)": vector(("a", "1"), ("b", "2"), ("c", "3")),
+        "max by (model) (timestamp(busy))": vector(("a", str(AT - 240)), ("b", str(AT + 9))),
+    }
+    seen = prometheus.read(busy, busy, busy, models=("a", "b", "c")).observations
+    assert [NOON - seen[panel].at for panel in range(3)] == [
+        timedelta(minutes=4), timedelta(0), timedelta(0),
+    ]  # fmt: skip
+    assert [seen[panel].value for panel in range(3)] == [1, 2, 3]
+    assert len(prometheus.asked) == 2
+    recent = Rule(above=9, stale_after=timedelta(minutes=2))
+    assert judge(seen[0], recent, now=NOON).state is LampState.NO_DATA
 
 
 # --- Errors
@@ -323,7 +373,26 @@ def test_bad_events_that_are_not_a_number_are_not_nought(prometheus):
     prometheus.answers[filled("bad", 300)] = vector(("shop-similar", "NaN"))
     answer = prometheus.read(counts=[count_of(EVENTS)])
     assert answer.counts == {}
-    assert answer.remarks == ["A service level of shop-similar has no count in any window."]
+    why = "Its bad events over 5m can't be counted: the value is not a number."
+    assert answer.uncounted == {7: why}
+    assert answer.remarks == [f"A service level of shop-similar: {why}"]
+
+
+def test_a_window_that_takes_too_long_is_told_and_the_others_are_counted(prometheus):
+    for name in ("bad", "total"):
+        prometheus.answers[filled(name, 300)] = vector(("shop-similar", "4"))
+    prometheus.answers[filled("total", 3600)] = UnreachableError("It took too long.")
+    answer = prometheus.read(counts=[count_of(EVENTS)])
+    assert answer.counts == {7: {300: (4, 4)}}
+    assert answer.uncounted == {7: "Its total events over 1h can't be counted: It took too long."}
+
+
+@pytest.mark.parametrize(
+    "spec", [{"recorded": "sloth", "service": "a", "slo": "b"}, {"recorded": "pyrra", "slo": "b"}]
+)
+def test_ratios_that_nobody_records_are_told(prometheus, spec):
+    answer = prometheus.read(counts=[count_of(spec)])
+    assert f"no series of {spec['recorded']}" in answer.uncounted[7]
 
 
 SECONDS = [int(window.total_seconds()) for window in WINDOWS] + [30 * 86_400]
@@ -476,7 +545,13 @@ answers = st.one_of(
     st.builds(page, anything),
     st.builds(Page, st.sampled_from([200, 204, 404, 500, 503]), st.just("text/html"), st.binary()),
 )
-SPECS = (SHARED, WITH_ROWS, {"query": "scalar(x)"}, {"query": "y", "rows": "z", "scale": 1e6})
+SPECS = (
+    SHARED,
+    WITH_ROWS,
+    {"query": "scalar(x)"},
+    {"query": "busy", "by": "model"},
+    {"query": "y", "rows": "z", "scale": 1e6},
+)
 LEVELS = (count_of(EVENTS), count_of({"recorded": "pyrra", "slo": "a"}))
 
 

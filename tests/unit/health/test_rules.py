@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.health.rules import (
     Judged,
     LampState,
+    Lane,
     Observation,
     Rule,
     Settled,
@@ -91,6 +92,34 @@ def test_a_lower_limit_is_one_too():
     ]  # fmt: skip
 
 
+DOOR = Rule(below=1.0, min_rows=100)
+
+
+@pytest.mark.parametrize(
+    ("observation", "rule", "lane", "state"),
+    [
+        (seen(0.0, rows=0), Rule(below=1.0), None, "breach"),
+        (seen(0.0, rows=0), DOOR, Lane.THROUGHPUT, "breach"),
+        (seen(0.0, rows=0), Rule(above=900.0, below=1.0), Lane.THROUGHPUT, "breach"),
+        (seen(0.01, rows=3), DOOR, Lane.THROUGHPUT, "breach"),
+        (seen(0.01, rows=None), DOOR, Lane.THROUGHPUT, "breach"),
+        # Inside its limit, or with nothing measured, no requests are no requests.
+        (seen(5.0, rows=0), DOOR, Lane.THROUGHPUT, "no_traffic"),
+        (seen(None, rows=0), DOOR, Lane.THROUGHPUT, "no_traffic"),
+        (seen(float("nan"), rows=0), DOOR, Lane.THROUGHPUT, "no_traffic"),
+        (seen(0.0, rows=0), Rule(above=900.0), Lane.THROUGHPUT, "no_traffic"),
+        # Of a share, few rows are a reason to doubt it, and a report of no rows says nothing.
+        (seen(0.5, rows=3), DOOR, Lane.OTHER, "partial"),
+        (seen(0.5, rows=0), DOOR, Lane.OUTPUT_QUALITY, "no_traffic"),
+        (seen(0.0, rows=0, at=NOW - timedelta(minutes=6)), DOOR, Lane.THROUGHPUT, "no_data"),
+    ],
+)
+def test_a_dead_front_door_is_below_its_limit_and_not_without_traffic(
+    observation, rule, lane, state
+):
+    assert judge(observation, rule, now=NOW, lane=lane).state == state
+
+
 @given(
     value=st.one_of(st.none(), st.floats()),
     rows=st.one_of(st.none(), st.floats(min_value=-5, max_value=5_000)),
@@ -111,6 +140,19 @@ def test_ok_takes_a_finite_number_inside_enough_rows_and_a_recent_sample(
         assert rows is not None
         assert rows >= 100
         assert age <= 300
+
+
+@given(
+    value=st.one_of(st.none(), st.floats()),
+    rows=st.one_of(st.none(), st.floats(min_value=-5, max_value=5_000)),
+    lane=st.one_of(st.none(), st.sampled_from(Lane)),
+)
+def test_a_lower_limit_makes_nothing_ok_that_is_below_it_or_has_too_few_rows(value, rows, lane):
+    if judge(seen(value, rows), DOOR, now=NOW, lane=lane).state is LampState.OK:
+        assert value is not None
+        assert value >= 1
+        assert rows is not None
+        assert rows >= 100
 
 
 # --- Several windows

@@ -78,6 +78,7 @@ def test_little_traffic_pages_nobody():
 def test_nothing_of_nothing_is_no_rate():
     assert burn_rate(Count(0, 0), OVER_30) is None
     assert remaining(Count(0, 0), OVER_30) is None
+    assert remaining(Count(5, 10, seen=0), OVER_30) is None
 
 
 def test_the_budget_that_is_left():
@@ -134,3 +135,18 @@ def test_how_long_an_outage_lasts_until_it_is_noticed():
 )
 def test_a_bucket_has_to_end_at_the_budget(bounds, budget, matched):
     assert bound_of(bounds, budget) is matched
+
+
+def test_what_was_not_seen_of_a_window_counts_as_good():
+    count = Count(20, 100, seen=0.25)
+    assert count.expected == 400
+    assert burn_rate(count, OVER_28) == pytest.approx(5)
+    assert remaining(count, OVER_28) == pytest.approx(-4)
+
+
+@pytest.mark.parametrize(
+    ("long", "short", "fires"), [(1, 1, 1), (0.2, 1, 1), (0.1, 1, 0), (1, 0.9, 0)]
+)
+def test_an_alert_takes_a_whole_short_window_and_enough_of_the_long_one(long, short, fires):
+    counts = {HOUR: Count(100, 100, long), timedelta(minutes=5): Count(100, 100, short)}
+    assert len(burning(counts, OVER_28)) == fires

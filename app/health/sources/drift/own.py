@@ -9,7 +9,7 @@ from typing import Any
 from app.health.rules import Lane
 from app.health.sources.base import Part, Report, UnreadableError
 from app.health.sources.drift.reports import report
-from app.health.sources.reading import Given, count, fields, flag, number, objects, text
+from app.health.sources.reading import Given, fields, flag, number, objects, rows_of, text
 
 name = "baton"
 
@@ -54,6 +54,6 @@ def parse(document: Any, *, given: Given) -> list[Report]:
                 )
                 for part in objects(said.get("parts"))
             ],
-            rows=count(said.get("rows")),
+            rows=rows_of(said.get("rows")),
         )
     ]

@@ -11,6 +11,11 @@ AVERAGES = {"avg", "sum", "avg_over_time", "sum_over_time", "stddev"}
 GROUPINGS = {"by", "without", "on", "ignoring", "group_left", "group_right"}
 PAIRS = {"(": ")", "{": "}", "[": "]"}
 VARIABLES = {"w", "by", "m"}
+LABELS = r"\{(?:\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|`[^`]*+`|[^{}\"'`])*+\}"
+SELECTOR = re.compile(rf"\s*[a-zA-Z_:][\w:]*+\s*(?:{LABELS})?\s*")
+AGGREGATED = re.compile(
+    rf"\s*(?:sum|avg|min|max)\s*(?P<by>by\s*\([^()]*\))?\s*\((?P<selector>{SELECTOR.pattern})\)\s*"
+)
 MAX_QUERY = 8_000
 UNITS = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
@@ -45,6 +50,19 @@ def filled(query: str, *, window: int, by: str = "", model: str = "") -> str:
 def is_shared(query: str) -> bool:
     """Whether one query answers for all models."""
     return "by" in VARIABLE.findall(query)
+
+
+def when_sampled(query: str) -> str | None:
+    """The query for the time of the newest sample behind a query that reads samples as they are.
+
+    None for rates and for all else that computes over a window.
+    """
+    if SELECTOR.fullmatch(query):
+        return f"timestamp({query.strip()})"
+    if found := AGGREGATED.fullmatch(query):
+        by = f" {found['by']}" if found["by"] else ""
+        return f"max{by} (timestamp({found['selector'].strip()}))"
+    return None
 
 
 def duration(seconds: int) -> str:

@@ -1,7 +1,7 @@
 """RB01, RB02, RB26 to RB28: what the file says of itself."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
