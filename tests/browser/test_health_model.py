@@ -122,7 +122,8 @@ def test_health_reads_without_a_script(site, visit, watched):
 def test_a_load_turns_to_breach_in_the_second_it_is_too_old(site, visit, written):
     model = new_model(FED)
     at, limit = now(), 30 * MINUTE
-    loaded_at = at - limit + timedelta(seconds=12)
+    # To the second, as the page tells it.
+    loaded_at = (at - limit + timedelta(seconds=12)).replace(microsecond=0)
     row = factories.dataset(
         f"events.{at.timestamp():.0f}", model, loaded_at=loaded_at, freshness_checked_at=at,
         fresh_within=int(limit.total_seconds()),
