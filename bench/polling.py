@@ -1,5 +1,6 @@
 """What it costs one worker to keep 10,000 panels over 50 hosts, each looked at every 30 seconds."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ SETTLES, LASTS = 40, 60  # seconds until it is measured, and for how long
 @contextmanager
 def hosts() -> Iterator[tuple[list[int], int]]:
     """Ports of the hosts, and how many of them, the last ones, hang."""
-    hanging = round(HOSTS * HANGING)
+    hanging = math.ceil(HOSTS * HANGING)
     scraped = (HOSTS - hanging) // 2
     asked = HOSTS - hanging - scraped
     counts = [str(number) for number in (scraped, asked, hanging, MODELS_OF_A_HOST)]
