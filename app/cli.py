@@ -161,6 +161,7 @@ def _source_complaints() -> list[tuple[str, str | None]]:
     try:
         checks = operations.source_checks(at=now())
     except Exception:
+        # The doctor goes on: what it finds of the database itself is said by its own check.
         return [(sentence, "the database can't be asked") for sentence in sentences.values()]
     return [(sentences[check.name], check.why or None) for check in checks]
 

@@ -118,7 +118,7 @@ def cost(app: Any, environment: dict[str, str], folder: Path) -> dict[str, float
         [sys.executable, "-m", "app.worker"], env=environment, cwd=ROOT, start_new_session=True
     )
     try:
-        time.sleep(SETTLES)
+        time.sleep(SETTLES)  # a length of time is what is measured
         before, seen = _cpu(worker.pid), _lags(metrics)
         started = time.monotonic()
         time.sleep(LASTS)
@@ -149,7 +149,7 @@ def _cpu(pid: int) -> float:
 
 def _lags(metrics: Path) -> dict[float, float]:
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, path=str(metrics))  # type: ignore[no-untyped-call]
+    multiprocess.MultiProcessCollector(registry, path=str(metrics))  # type: ignore[no-untyped-call]  # theirs
     return {
         float(sample.labels["le"]): sample.value
         for metric in registry.collect()

@@ -45,6 +45,12 @@ class ConflictError(BatonError):
     title = "Changed meanwhile"
 
 
+class PreconditionFailedError(ConflictError):
+    """The copy that If-Match names is not the newest."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class TooLargeError(BatonError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     title = "Too large"

@@ -272,8 +272,8 @@ def thinned(points: Sequence[Point], most: int) -> list[Point]:
         chosen.update(holes[:1])
         valued = [place for place in stretch if points[place][2] is not None]
         if valued:
-            chosen.add(min(valued, key=lambda place: points[place][1]))  # type: ignore[arg-type,return-value]
-            chosen.add(max(valued, key=lambda place: points[place][3]))  # type: ignore[arg-type,return-value]
+            chosen.add(min(valued, key=lambda place: points[place][1]))  # type: ignore[arg-type,return-value]  # valued
+            chosen.add(max(valued, key=lambda place: points[place][3]))  # type: ignore[arg-type,return-value]  # valued
         kept += [points[place] for place in sorted(chosen)]
     return kept
 

@@ -136,6 +136,7 @@ def lint(
     except TooLateError:
         return Linted(trouble=_not_looked("The source did not answer in time."))
     except Exception:
+        # A look at the buckets is a service to whoever saves; it may not keep them from saving.
         log.exception("A source could not be asked about its buckets.")
         return Linted(trouble=_not_looked("The source could not be read."))
     finally:

@@ -114,14 +114,14 @@ def _documents(content: bytes | str) -> list[Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    todo = [value]
-    for one in todo:  # which grows meanwhile
+    left = [value]
+    for one in left:  # which grows meanwhile
         if isinstance(one, str):
             yield one
         elif isinstance(one, Mapping):
-            todo += [*one, *one.values()]
+            left += [*one, *one.values()]
         elif isinstance(one, list):
-            todo += one
+            left += one
 
 
 @dataclass(slots=True)

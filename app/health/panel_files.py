@@ -164,7 +164,7 @@ def _step(node: yaml.Node, step: Any) -> tuple[int, yaml.Node] | None:
     return None
 
 
-class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # either
     """YAML without what surprises: a key that stands twice is an error, not the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -63,7 +63,7 @@ class Watched:
     @property
     def limit(self) -> float | None:
         """The upper limit, or the lower one where it is the only one."""
-        return self.row.above if self.row.above is not None else self.row.below  # type: ignore[no-any-return]
+        return self.row.above if self.row.above is not None else self.row.below  # type: ignore[no-any-return]  # of a row
 
     @property
     def percentile(self) -> float | None:

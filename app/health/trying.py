@@ -86,6 +86,7 @@ def ask_now(source: HealthSource, *, at: datetime) -> Tried:
     except UnreachableError as error:
         return Tried(at, time.monotonic() - began, trouble=str(error.args[0]))
     except Exception:
+        # Ours, not theirs: the page says so rather than failing.
         log.exception("A source can't be read.", extra={"source": source_id})
         sentence = "Baton failed at reading it; the log says more."
         return Tried(at, time.monotonic() - began, trouble=sentence)

@@ -6,7 +6,10 @@ from flask import request
 from flask_openapi3 import APIBlueprint, RawModel, Tag
 
 from app.core.clock import now
-from app.core.errors import BadRequestError, ConflictError, RefusedError
+from app.core.errors import (
+    PreconditionFailedError,
+    RefusedError,
+)
 from app.people.access import allows, current_actor
 from app.registry import imports, queries, service
 from app.registry.drafts import PagerDraft
@@ -14,7 +17,6 @@ from app.registry.files import read_file
 from app.registry.queries import ModelFilter
 from app.registry.schemas import (
     BySlug,
-    IfMatch,
     ImportOut,
     ImportQuery,
     ModelIn,
@@ -31,16 +33,11 @@ from app.registry.schemas import (
 )
 from app.registry.service import EditedMeanwhileError
 from app.registry.tables import MlModel, Team
+from app.web.versions import IfMatch, etag, version_in
 
 api = APIBlueprint("registry_api", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="Registry")])
 
 Reply = tuple[dict[str, Any], int, dict[str, str]]
-
-
-class PreconditionFailedError(ConflictError):
-    """The copy that If-Match names is not the newest."""
-
-    status = 412  # type: ignore[assignment]
 
 
 class RegistryFileBody(RawModel):
@@ -81,7 +78,7 @@ def change_model(path: BySlug, header: IfMatch, body: ModelPatch) -> Reply:
         changed = service.edit_model(
             path.slug,
             draft,
-            seen_version=seen_version(header, current.version),
+            seen_version=version_in(header, current.version),
             by=current_actor(),
             at=now(),
         )
@@ -96,7 +93,7 @@ def retire_model(path: BySlug, header: IfMatch) -> Reply:
     """It keeps its past, and its alerts go to triage. `POST /models/{slug}/restore` undoes it."""
     try:
         retired = service.retire_model(
-            path.slug, seen_version=seen_version(header), by=current_actor(), at=now()
+            path.slug, seen_version=version_in(header), by=current_actor(), at=now()
         )
     except EditedMeanwhileError as error:
         _refuse_stale(header, error)
@@ -141,7 +138,7 @@ def change_team(path: BySlug, header: IfMatch, body: TeamPatch) -> Reply:
         changed = service.edit_team(
             path.slug,
             draft,
-            seen_version=seen_version(header, current.version),
+            seen_version=version_in(header, current.version),
             by=current_actor(),
             at=now(),
         )
@@ -155,7 +152,7 @@ def change_team(path: BySlug, header: IfMatch, body: TeamPatch) -> Reply:
 def delete_team(path: BySlug, header: IfMatch) -> tuple[str, int]:
     try:
         service.delete_team(
-            path.slug, seen_version=seen_version(header), by=current_actor(), at=now()
+            path.slug, seen_version=version_in(header), by=current_actor(), at=now()
         )
     except EditedMeanwhileError as error:
         _refuse_stale(header, error)
@@ -170,7 +167,7 @@ def wire_pager(path: BySlug, header: IfMatch, body: PagerIn) -> Reply:
     draft = PagerDraft(body.region, body.service_id or None, kept)
     try:
         wired = service.wire_pager(
-            path.slug, draft, seen_version=seen_version(header), by=current_actor(), at=now()
+            path.slug, draft, seen_version=version_in(header), by=current_actor(), at=now()
         )
     except EditedMeanwhileError as error:
         _refuse_stale(header, error)
@@ -200,17 +197,6 @@ def import_registry(query: ImportQuery, raw: RegistryFileBody) -> dict[str, Any]
 # --- Versions ---------------------------------------------------------------------------------
 
 
-def seen_version(header: IfMatch, otherwise: int | None = None) -> int | None:
-    """The version in If-Match, which proxies may have marked as weak; `otherwise` without one."""
-    said = (header.if_match or "").strip()
-    if not said or said == "*":
-        return otherwise
-    digits = said.removeprefix("W/").strip('"')
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 9:
-        raise BadRequestError('If-Match takes the ETag of one copy, as in "7".')
-    return int(digits)
-
-
 def _refuse_stale(header: IfMatch, error: EditedMeanwhileError) -> NoReturn:
     if header.if_match:
         raise PreconditionFailedError(error.sentence) from None
@@ -218,12 +204,8 @@ def _refuse_stale(header: IfMatch, error: EditedMeanwhileError) -> NoReturn:
 
 
 def _model(model: MlModel, status: int = 200) -> Reply:
-    return ModelOut.of(model).model_dump(mode="json"), status, _etag(model.version)
+    return ModelOut.of(model).model_dump(mode="json"), status, etag(model.version)
 
 
 def _team(team: Team, status: int = 200) -> Reply:
-    return TeamOut.of(team).model_dump(mode="json"), status, _etag(team.version)
-
-
-def _etag(version: int) -> dict[str, str]:
-    return {"ETag": f'"{version}"'}
+    return TeamOut.of(team).model_dump(mode="json"), status, etag(team.version)

@@ -261,12 +261,6 @@ class BySlug(BaseModel):
     slug: str
 
 
-class IfMatch(BaseModel):
-    if_match: str | None = Field(
-        None, alias="If-Match", description="ETag of the copy that the change was made on."
-    )
-
-
 class ImportQuery(Strict):
     dry_run: bool = Field(False, description="Only tell what would be done.")
 

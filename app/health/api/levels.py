@@ -6,7 +6,7 @@ from flask import Response, request
 from flask_openapi3 import RawModel
 
 from app.core.clock import now
-from app.core.errors import NotFoundError, RefusedError
+from app.core.errors import NotFoundError, PreconditionFailedError, RefusedError
 from app.health import budgets, datasets, inputs, level_imports, levels, openslo_out, service
 from app.health.api.blueprint import api
 from app.health.inputs import InputFilter, InputLine
@@ -37,8 +37,7 @@ from app.health.tables import Dataset, LatencyBudget, Slo
 from app.people import audit
 from app.people.access import allows, current_actor
 from app.registry import queries as registry
-from app.registry.api import PreconditionFailedError, seen_version
-from app.registry.schemas import IfMatch
+from app.web.versions import IfMatch, etag, version_in
 
 Reply = tuple[dict[str, Any], int, dict[str, str]]
 YAML = "application/yaml"
@@ -273,9 +272,8 @@ def _panel_id(model_id: int, slug: str | None) -> int | None:
 
 def _seen(header: IfMatch, row: Slo | LatencyBudget | Dataset) -> int:
     """The version that the change was made on. Without If-Match it is the newest."""
-    said = seen_version(header, row.version)
-    if said == row.version:
-        return said
+    if version_in(header, row.version) == row.version:
+        return row.version
     if isinstance(row, Slo):
         error = audit.changed_meanwhile("health_slo", row.id, row.title)
     elif isinstance(row, Dataset):
@@ -286,19 +284,15 @@ def _seen(header: IfMatch, row: Slo | LatencyBudget | Dataset) -> int:
 
 
 def _slo(found: Slo, status: int = 200) -> Reply:
-    return SloOut.of(found).model_dump(mode="json"), status, _etag(found.version)
+    return SloOut.of(found).model_dump(mode="json"), status, etag(found.version)
 
 
 def _budget(row: LatencyBudget, status: int = 200) -> Reply:
     panel, level = budgets.named(row)
     said = BudgetOut.of(row, panel=panel, slo=level)
-    return said.model_dump(mode="json"), status, _etag(row.version)
+    return said.model_dump(mode="json"), status, etag(row.version)
 
 
 def _input(line: InputLine) -> Reply:
     said = InputOut.of(line).model_dump(mode="json", by_alias=True)
-    return said, 200, _etag(line.dataset.version)
-
-
-def _etag(version: int) -> dict[str, str]:
-    return {"ETag": f'"{version}"'}
+    return said, 200, etag(line.dataset.version)

@@ -7,7 +7,7 @@ from app.core.clock import now
 from app.core.errors import RefusedError
 from app.health import panel_queries, service, source_queries
 from app.health.api.blueprint import api
-from app.health.api.versions import IfMatch, Reply, etag, seen_version
+from app.health.api.versions import Reply, seen_version
 from app.health.panel_drafts import why_not_pushed
 from app.health.panel_queries import ModelRow
 from app.health.presets import PRESETS, panels_of
@@ -34,6 +34,7 @@ from app.health.schemas import (
 )
 from app.health.tables import HealthSource, Panel
 from app.people.access import allows, current_actor
+from app.web.versions import IfMatch, etag
 
 # --- How models stand -------------------------------------------------------------------------
 

@@ -157,16 +157,16 @@ def _document() -> Any:
 
 def _refuse_no_numbers(document: Any) -> None:
     """NaN is no number: who means that there is no value has to say so."""
-    todo: list[tuple[str, Any]] = [("", document)]
-    for place, one in todo:  # which grows meanwhile
+    left: list[tuple[str, Any]] = [("", document)]
+    for place, one in left:  # which grows meanwhile
         if isinstance(one, float) and not math.isfinite(one):
             raise BadRequestError(
                 f"{text(place) or 'The body'} is NaN or infinite. Send null where there is no value."
             )
         if isinstance(one, dict):
-            todo += [(str(name), value) for name, value in one.items()]
+            left += [(str(name), value) for name, value in one.items()]
         elif isinstance(one, list):
-            todo += [(place, value) for value in one]
+            left += [(place, value) for value in one]
 
 
 def _validation_code(document: Any) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 from app.core.clock import now
 from app.health import service, source_queries
 from app.health.api.blueprint import api
-from app.health.api.versions import IfMatch, Reply, etag, seen_version
+from app.health.api.versions import Reply, seen_version
 from app.health.asking import host_of
 from app.health.presets import PRESETS
 from app.health.schemas import (
@@ -26,6 +26,7 @@ from app.health.schemas import (
 from app.health.source_queries import SourceFilter
 from app.health.tables import HealthSource
 from app.people.access import allows, current_actor
+from app.web.versions import IfMatch, etag
 
 
 @api.get("/presets", summary="What can be watched of which server", responses={200: PresetList})

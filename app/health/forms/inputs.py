@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from flask_wtf import FlaskForm
 from wtforms import DateField, HiddenField, SelectField, StringField
-from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # not in the stubs
 from wtforms.validators import InputRequired, Length, NumberRange, Optional
 
 from app.health.datasets import Promise

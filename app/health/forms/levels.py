@@ -18,7 +18,7 @@ from wtforms import (
     StringField,
     TextAreaField,
 )
-from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # not in the stubs
 from wtforms.form import Form
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, ValidationError
 
@@ -210,7 +210,7 @@ class LevelForm(FlaskForm):
             has_alias = any(
                 isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, PlainLoader)
             )
-            said = None if has_alias else yaml.load(text, Loader=PlainLoader)  # noqa: S506
+            said = None if has_alias else yaml.load(text, Loader=PlainLoader)  # noqa: S506 a safe one
             is_plain = _is_plain(said)
         except (yaml.YAMLError, RecursionError, ValueError, TypeError):
             raise ValidationError("This is not YAML that can be read.") from None

@@ -187,4 +187,4 @@ def _this_page(slug: str, cursor: str | None) -> str:
     kept = {name: value for name in FILTERS if (value := _plain(name))}
     if slug:
         kept["slug"] = slug
-    return url_for("health.inputs", **kept, cursor=cursor)  # type: ignore[arg-type]
+    return url_for("health.inputs", **kept, cursor=cursor)  # type: ignore[arg-type]  # by name
