@@ -192,7 +192,7 @@ def _change(
     remark: str,
     at: datetime,
 ) -> Mapping[str, Any]:
-    limit = row.above if row.above is not None else row.below
+    limit = limit_of(row, value)
     return {
         "panel_id": row.panel_id,
         "slo_id": None,
@@ -210,7 +210,7 @@ def _change(
             "value": value,
             "rows": rows,
             "limit": limit,
-            "is_lower_limit": row.above is None,
+            "is_lower_limit": limit is not None and limit == row.below,
             "unit": row.unit,
             "source": row.source or "",
             "failure_mode": row.failure_mode,
@@ -218,6 +218,12 @@ def _change(
             "remark": remark,
         },
     }
+
+
+def limit_of(row: Any, value: float | None) -> float | None:
+    """The upper limit, or the lower one where it is the only one or the one that was passed."""
+    is_below = row.below is not None and value is not None and value < row.below
+    return row.below if row.above is None or is_below else row.above  # type: ignore[no-any-return]  # of a row
 
 
 WORDS = {

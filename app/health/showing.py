@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from app.health.recording import figure
+from app.health.recording import figure, limit_of
 from app.health.rules import BLIND, LampState, Lane
 from app.web.times import duration
 
@@ -111,7 +111,7 @@ def _since(moment: datetime, at: datetime) -> str:
 
 def against(value: float, row: Any) -> str:
     """A reading and its limit: 612 / 250 ms, or 6 min / 30 min of a freshness."""
-    limit = _limit(value, row)
+    limit = limit_of(row, value)
     if row.lane is Lane.FRESHNESS:
         reading = duration(timedelta(seconds=max(value, 0)))
         return reading if limit is None else f"{reading} / {duration(timedelta(seconds=limit))}"
@@ -120,10 +120,3 @@ def against(value: float, row: Any) -> str:
     # Two places are enough beside a limit of two, unless they would be noughts.
     reading = f"{value:.2f}" if 0.005 <= value < 0.1 <= limit else figure(value, "")
     return f"{reading} / {figure(limit, row.unit)}"
-
-
-def _limit(value: float, row: Any) -> float | None:
-    """The upper limit, or the lower one where it is the only one or the one that was passed."""
-    if row.above is None or (row.below is not None and value < row.below):
-        return row.below  # type: ignore[no-any-return]  # of a row
-    return row.above  # type: ignore[no-any-return]  # of a row

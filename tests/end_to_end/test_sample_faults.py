@@ -294,6 +294,7 @@ def run_through(watchers: Mapping[str, Watcher], address: str, patches: pytest.M
             patches.setattr(health_feed, "enqueue", watcher.enqueue)
             watcher.look()
             watcher.note(watcher.steps[step])
+        # The pace of looks, as the worker keeps it; what is waited for is `is_over` below.
         time.sleep(max(0.0, began + LOOK - time.monotonic()))
 
     def watch_until(step: str, is_over: Callable[[], bool]) -> None:

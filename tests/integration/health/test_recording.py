@@ -9,7 +9,7 @@ from app.core.db import db, unit_of_work
 from app.health import queries, recording
 from app.health.recording import figure, in_words
 from app.health.rules import LampState, Lane, Observation
-from app.health.tables import Lamp, Panel, Reading
+from app.health.tables import Lamp, Panel, Reading, StateChange
 from app.people.rules import BATON
 from app.registry import service as registry
 from tests.support import factories
@@ -48,6 +48,17 @@ def test_a_throughput_of_nought_is_a_breach_of_its_lower_limit(model, look):
 
     assert look(panel, 0.01, rows=3.0).state is LampState.BREACH
     assert look(panel, 0.0, rows=0.0, after=30).state is LampState.BREACH
+
+
+def test_a_fact_names_the_limit_that_was_passed(model, look):
+    panel = factories.panel(
+        model, lane=Lane.THROUGHPUT, title="Requests", unit="rps", below=1.0, above=900.0
+    )
+    look(panel, 0.5, rows=100)
+
+    fact = db.session.scalars(select(StateChange)).one()
+    assert fact.sentence == "Requests 0.50 rps, limit 1 rps"
+    assert (fact.detail["limit"], fact.detail["is_lower_limit"]) == (1.0, True)
 
 
 def test_a_panel_has_a_lamp_and_a_reading_after_its_first_window(model, look, at):
