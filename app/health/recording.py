@@ -92,7 +92,7 @@ def record(seen: Mapping[int, Observation], *, at: datetime) -> Recorded:
     if not seen:
         return Recorded(0, 0)
     with unit_of_work() as session:
-        rows = session.execute(WATCHED.where(Panel.id.in_(list(seen)))).all()
+        rows = session.execute(WATCHED.where(Panel.id.in_(list(seen))).order_by(Panel.id)).all()
         written = [
             one for row in rows if (one := _Written.of(row, seen[row.panel_id], at)) is not None
         ]
@@ -282,7 +282,7 @@ def tell_blind(*, at: datetime) -> int:
         rows = session.execute(
             WATCHED.where(
                 Lamp.blind_since <= at - BLIND_AFTER, Lamp.told_blind.is_(False), was_seen
-            )
+            ).order_by(Panel.id)
         ).all()
         if not rows:
             return 0
@@ -319,7 +319,7 @@ def let_go(session: Session, panels: Collection[int], *, at: datetime) -> None:
     session.execute(
         select(Lamp.panel_id).where(lamps).order_by(Lamp.panel_id).with_for_update()
     ).all()
-    rows = session.execute(PANELS.where(lamps)).all()
+    rows = session.execute(PANELS.where(lamps).order_by(Panel.id)).all()
     write_changes(
         session.connection(),
         [
