@@ -495,16 +495,18 @@ def _finish(html: str, policy: Policy, anchors: MutableSet[str]) -> str:
         '<div class="table-wrap" role="region" aria-label="Table" tabindex="0">'
         '<table class="table">',
     ).replace("</table>", "</table></div>")
-    return HEADING.sub(lambda found: _heading(found, policy.top, anchors), html)
+    copies: dict[str, int] = {}  # of an anchor that is wanted more than once
+    return HEADING.sub(lambda found: _heading(found, policy.top, anchors, copies), html)
 
 
-def _heading(found: re.Match[str], top: int, anchors: MutableSet[str]) -> str:
+def _heading(found: re.Match[str], top: int, anchors: MutableSet[str], seen: dict[str, int]) -> str:
     level = max(int(found[1]), top)
     wanted = "rb-" + anchor(unescape(ANY_TAG.sub("", found[2])))
-    name, copies = wanted, 1
+    name, copies = wanted, seen.get(wanted, 1)
     while name in anchors:
         copies += 1
         name = f"{wanted}-{copies}"
+    seen[wanted] = copies
     anchors.add(name)
     return f'<h{level} id="{name}">{found[2]}</h{level}>'
 

@@ -26,8 +26,8 @@ from app.health import evidence
 from app.health.recording import figure
 from app.health.rules import LampState, Lane
 from app.health.showing import GRACE, is_doubtful, shown
+from app.runbooks.runs.sensor import Sensed
 from app.runbooks.runs.service import DEFAULT_WAIT
-from app.runbooks.runs.showing import Sensed
 from app.web.times import duration
 
 LONGEST = timedelta(hours=6)  # of a window that is looked through; what takes longer is for people

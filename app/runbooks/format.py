@@ -33,6 +33,9 @@ GO_LINK = re.compile(
 )
 MARKER = re.compile(r"(\s*)(?:[-*+]|\d{1,9}[.)])(?:[ \t]{1,4}(?=\S)|[ \t]|$)")
 TASK = re.compile(r"\[[ xX]\][ \t]+")
+HEADING_ATTRIBUTES = re.compile(
+    r"\s*\{:?\s*[#.][^{}]*\}\s*\Z"
+)  # as sites of Hugo and MkDocs have them
 RISKS = ("none", "low", "high")
 
 
@@ -132,6 +135,7 @@ ROLES: dict[str, Role] = {
 
 
 def role_of(heading: str) -> Role:
+    heading = HEADING_ATTRIBUTES.sub("", heading)
     words = re.sub(r"[^a-z0-9/ -]", "", heading.lower()).strip()
     return ROLES.get(words) or ROLES.get(re.sub(r"^\d+[ -]*", "", words)) or UNKNOWN
 
@@ -153,7 +157,11 @@ def text_of(source: bytes) -> tuple[str, tuple[str, ...]]:
         line = source.count(b"\n", 0, error.start) + 1
         text = source.decode(errors="replace")
         remarks = (f"Line {line} is not UTF-8; what can't be read shows as \ufffd.",)
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if (nul := text.find("\x00")) >= 0:
+        line = text.count("\n", 0, nul) + 1
+        remarks += (f"Line {line} holds the character NUL; it shows as \ufffd.",)
+        text = text.replace("\x00", "\ufffd")
     return text, remarks
 
 
@@ -293,7 +301,9 @@ def _item(start: int, task: bool, opening: Token, inline: Token | None = None) -
         words = STEP_COMMENT.sub("", inline.content).strip()
         return _Item(start, words, end, task, _comment_in(inline))
     if opening.type == "html_block" and (found := STEP_COMMENT.match(opening.content.lstrip())):
-        return _Item(start, "", opening.map[1] if opening.map else start, task, found[1])
+        # A comment at the very beginning takes its whole line along, with the words behind it.
+        words = opening.content.lstrip()[found.end() :].strip()
+        return _Item(start, words, opening.map[1] if opening.map else start, task, found[1])
     return _Item(start, "", start, task, None)
 
 

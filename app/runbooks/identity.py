@@ -71,11 +71,12 @@ def ids_for(
     taken = {step.id for step in document.steps if has_own_id(step)} | set(same.values())
     taken |= set(used) | ({step.id for step in before.steps} if before else set())
     ids: dict[str, str] = {}
+    copies: dict[str, int] = {}  # of an id that was wanted more than once
     for step in document.steps:
         if has_own_id(step):
             ids[step.id] = step.id
         else:
-            ids[step.id] = same.get(step.id) or _new_id(step, taken)
+            ids[step.id] = same.get(step.id) or _new_id(step, taken, copies)
     return ids
 
 
@@ -215,12 +216,13 @@ def _likeness(old: Step, new: Step) -> float:
 # --- Writing ids into a text
 
 
-def _new_id(step: Step, taken: set[str]) -> str:
+def _new_id(step: Step, taken: set[str], seen: dict[str, int]) -> str:
     wanted = kebab(step.title)[:72].strip("-") or "step"
-    found, copies = wanted, 1
+    found, copies = wanted, seen.get(wanted, 1)
     while found in taken:
         copies += 1
         found = f"{wanted}-{copies}"
+    seen[wanted] = copies
     taken.add(found)
     return found
 

@@ -104,14 +104,16 @@ def read_folder(
 ) -> tuple[list[File], list[Failure]]:
     """All Markdown files below a folder. `slugs_by_path` are known from earlier imports of it.
 
-    `others` are names of runbooks that have their files elsewhere. Raises `NotFoundError` when the folder itself can't be read.
+    `others` are names of runbooks that have their files elsewhere. Raises `NotFoundError` when the
+    folder itself can't be read.
     """
     files: dict[str, File] = {}
     failures: list[Failure] = []
+    root = folder.resolve()
     for path in markdown_files(folder):
         name = path.relative_to(folder).as_posix()
         try:
-            source = _read(path)
+            source = _read(path, root)
             slug = _slug(name, source, slugs_by_path, others, files)
         except (OSError, ValueError) as error:
             failures.append(Failure(_shown(name), _reason(error)))
@@ -138,9 +140,12 @@ def check_readable(folder: Path) -> None:
         raise NotFoundError(f"The folder {folder} can't be read.")
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, root: Path) -> bytes:
     if not path.is_file():
         raise ValueError("It is not a file.")
+    # Whoever may write runbooks may not read every file of this host.
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        raise ValueError("It is a link that leads out of the folder.")
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise ValueError(

@@ -14,8 +14,8 @@ from flask import current_app
 from app.registry import queries as registry
 from app.runbooks.filling import check_value, fill_html, values_at_start
 from app.runbooks.front_matter import Facts, Variable
+from app.runbooks.runs.commands import command
 from app.runbooks.runs.drills.queries import models_for
-from app.runbooks.runs.showing import command
 
 NAMES = "names"  # nothing is filled in
 EXAMPLE = "example"

@@ -25,7 +25,7 @@ from app.runbooks.format import ATTRIBUTE, GO_LINK, Document, Section, Step
 from app.runbooks.quoting import SHELLS, VARIABLE
 from app.runbooks.rules import kebab
 
-RENDERER = "2"  # raise it when the same source gives other HTML
+RENDERER = "3"  # raise it when the same source gives other HTML
 FILES = "/runbooks/-/files/"
 
 TAG_OR_VARIABLE = re.compile(r"<[^<>]*>|" + VARIABLE.pattern)
@@ -34,12 +34,15 @@ NOT_WHEN = re.compile(
     r"\s*(?:\*\*)?(?:Not this|Not when|Not for this|Don['’]t use this when):?(?:\*\*)?:?\s+",
     re.IGNORECASE,
 )
-ARROW = re.compile(r"\s*(?:→|->|=>|⇒|:|–|-)?\s*$")
-PROMPT = re.compile(r"^\s*[$#%>] (?=\S)|^\s*[\w.@:~/-]*[$#] (?=\S)")
+ARROWS = ("→", "->", "=>", "⇒", ":", "–", "-")  # between a condition and where it leads
+PROMPT = re.compile(
+    r"^\s*[$#%>] (?=\S)|^\s*[\w.@:~/-]*[$#] (?=\S)|^\s*\[[\w.@~/ -]{1,200}\][$#] (?=\S)"
+)
 # A command inside of prose, as clean HTML has it: in a list, in a quote, or in a tab.
 CODE = re.compile(r'<pre tabindex="0"><code(?: class="language-([^"<>]*)")?>([^<]*)</code></pre>')
 FENCE_INFO = re.compile(r"\s*(?:\{\s*\.)?([^\s{}]*)\s*(?:\{?(.*?)\}?)\s*")
-OTHER_RUNBOOK = re.compile(r"(?:\.{0,2}/)*(?:[\w.-]+/)*([\w.-]+)\.md(?:#[\w-]*)?")
+LONGEST_INFO = 300  # what people write behind a fence; the expression takes the square of more
+OTHER_RUNBOOK = re.compile(r"/*(?:[\w.-]+/+)*([\w.-]+)\.md(?:#[\w-]*)?")
 LANGUAGES = {
     "promql": "PromQL", "sql": "SQL", "json": "JSON", "yaml": "YAML", "yml": "YAML",
     "python": "Python", "py": "Python", "http": "HTTP", "text": "Text", "txt": "Text",
@@ -122,6 +125,7 @@ class _Page:
         self.numbers = {step.id: number for number, step in enumerate(document.steps, start=1)}
         self.minutes = {step.id: step.minutes for step in document.steps}
         self.anchors: set[str] = set()
+        self.copies: dict[str, int] = {}  # of an anchor that was wanted more than once
         self.in_facts = {id(section) for section in document.sections if _is_fact(section)}
         self.stopwatch = Stopwatch()
         self.renderer = dialects.renderer(
@@ -250,7 +254,7 @@ class _Page:
     def _option(self, item: str) -> dict[str, Any]:
         found = GO_LINK.search(item)
         assert found is not None
-        condition = ARROW.sub("", item[: found.start()]) + " " + item[found.end() :].strip()
+        condition = _without_arrow(item[: found.start()]) + " " + item[found.end() :].strip()
         target = found[2]
         html, label = self.line(condition.strip()), found[1]
         option: dict[str, Any] = {"html": html, "label": label, "step": "", "number": 0, "href": ""}
@@ -279,17 +283,24 @@ class _Page:
 
     def _anchor(self, title: str) -> str:
         wanted = f"rb-{markdown.anchor(normalize('NFKC', title))}"
-        found, copies = wanted, 1
+        found, copies = wanted, self.copies.get(wanted, 1)
         while found in self.anchors:
             copies += 1
             found = f"{wanted}-{copies}"
+        self.copies[wanted] = copies
         self.anchors.add(found)
         return found
 
 
+def _without_arrow(condition: str) -> str:
+    words = condition.rstrip()
+    arrow = next((arrow for arrow in ARROWS if words.endswith(arrow)), "")
+    return words.removesuffix(arrow).rstrip()
+
+
 def _fence(fence: Token) -> dict[str, Any]:
     """A fence as a command. What stands behind its language is written in several ways."""
-    found = FENCE_INFO.fullmatch(fence.info)
+    found = FENCE_INFO.fullmatch(fence.info[:LONGEST_INFO])
     language, rest = (found[1], found[2]) if found else ("", "")
     if "=" in language:
         language, rest = "", fence.info

@@ -58,7 +58,9 @@ FAILURE_MODES: dict[str, str] = {
 
 
 # Addresses of pages below /runbooks, which no runbook can have.
-RESERVED = frozenset({"new", "reviews", "coverage", "sync", "search", "drills", "runs"})
+RESERVED = frozenset(
+    {"new", "reviews", "coverage", "freshness", "sync", "search", "drills", "runs"}
+)
 
 # In `escalate_to`: the team that owns the model of the incident, whichever that is.
 MODEL_OWNER = "model-owner"

@@ -131,6 +131,16 @@ function goToLine(number) {
   paint.children[number - 1]?.scrollIntoView({ block: "center" });
 }
 
+// Where a step begins: at the heading above its comment, or in the line that the comment ends.
+function goToStep(id) {
+  const comment = new RegExp(`<!--\\s*step\\s[^>]*?\\bid=${id.replace(/[^\w-]/g, "")}(?![\\w-])`);
+  const lines = field.value.split("\n");
+  const at = lines.findIndex((line) => comment.test(line));
+  if (at < 0) return false;
+  goToLine(/^\s*<!--/.test(lines[at]) ? at : at + 1);
+  return true;
+}
+
 // ---- Changing the text, so that Undo takes it back ----
 
 function replace(start, end, text) {
@@ -208,6 +218,8 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     return goToLine(Number(line.dataset.line));
   }
+  const to = event.target.closest("[data-to-step]");
+  if (to && goToStep(to.dataset.toStep)) return event.preventDefault();
   const fix = event.target.closest("[data-fix-start]");
   if (fix) {
     event.preventDefault();
@@ -407,3 +419,5 @@ window.addEventListener("beforeunload", (event) => {
 
 repaint();
 markLines();
+const asked = new URLSearchParams(location.search).get("step");
+if (asked) goToStep(asked);

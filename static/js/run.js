@@ -109,6 +109,8 @@ function merge(html, { mine = false } = {}) {
     (!partial && stepsIn(fresh) !== stepsIn(here)) ||
     fresh.querySelector("#run-body").dataset.version !== here.querySelector("#run-body")?.dataset.version;
   const news = [];
+  const ends = !over && isOver(fresh);
+  over ||= ends;
   if (other) {
     for (const step of here.querySelectorAll("#run-steps > [data-step]")) {
       const same = fresh.querySelector(`[data-step="${CSS.escape(step.dataset.step)}"]`);
@@ -136,7 +138,28 @@ function merge(html, { mine = false } = {}) {
   window.htmx?.process(document.getElementById("run-column"));
   if (!mine && news.length) document.getElementById("run-news").textContent = news.slice(0, 3).join(". ");
   settle();
+  if (ends) showEnd();
   laterKeep(mine ? KEEPS_MINE_AFTER : KEEPS_AFTER);
+}
+
+const isOver = (root) => !(root.querySelector("#run-live")?.dataset.seq ?? "open").endsWith("open");
+let over = isOver(document);
+
+// What the page of a run says of it beside its steps: no time to escalation, what a drill showed.
+async function showEnd() {
+  if (location.pathname !== `/runs/${run}`) return;
+  try {
+    const reply = await fetch(location.pathname, { credentials: "same-origin", cache: "no-store" });
+    const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+    for (const part of [".inc-head", ".c-ppl"]) {
+      const fresh = page.querySelector(part);
+      if (!fresh) continue;
+      document.querySelector(part).replaceWith(fresh);
+      window.htmx?.process(fresh);
+    }
+  } catch {
+    // It is there when the page is opened again.
+  }
 }
 
 let seen = document.getElementById("run-live")?.dataset.seq;
@@ -231,19 +254,37 @@ async function heard(reply, form, said, step) {
     for (const field of step?.querySelectorAll("textarea") ?? []) field.value = field.defaultValue = "";
     form.closest("dialog")?.close();
   }
+  const dialog = form.closest("dialog[open]");
   merge(html, { mine: true });
   if (!reply.ok) {
-    form.closest("dialog")?.close();
+    if (dialog && askAgain(dialog.id, html)) return;
+    dialog?.close();
     const told = document.querySelector("#run-column [data-focus], #run-column [aria-invalid]");
     told?.closest("details")?.setAttribute("open", "");
     told?.focus();
     told?.scrollIntoView({ block: "center" });
     return;
   }
+  tellToasts(reply.headers.get("HX-Trigger"));
   tell(reply.headers.get("X-Said"), said.kind);
   if (reply.headers.get("X-Then") === "escalate" && openDialog("escalate")) return;
   if (["noted", "copied"].includes(said.kind) || form.hasAttribute("data-claim")) return;
   goOn();
+}
+
+// A dialog that came back open says in itself what is wrong.
+function askAgain(id, html) {
+  const fresh = columnIn(html).querySelector(`dialog[open]#${CSS.escape(id)} form`);
+  const here = document.getElementById(id);
+  if (!fresh || !here) return false;
+  here.close();
+  here.querySelector("form").replaceWith(fresh);
+  return openDialog(id);
+}
+
+function tellToasts(trigger) {
+  if (!trigger?.startsWith("{")) return;
+  for (const one of JSON.parse(trigger).toast?.toasts ?? []) toast(one.sentence, one.tone);
 }
 
 function tell(sentence, kind) {
@@ -281,7 +322,12 @@ async function hold(url, fields, step) {
     toast("Not saved: no network, and this browser keeps nothing. Your text is still in its field.", "bad");
     return;
   }
-  apply(Object.fromEntries(fields), step);
+  const said = Object.fromEntries(fields);
+  apply(said, step);
+  const asksForHelp = (said.kind === "decided" && said.option === "0") || (said.kind === "failed" && !step?.dataset.fail);
+  if (asksForHelp && !document.querySelector(".inc-head--drill")) {
+    toast("Without a network nobody is paged from here. Call them, or press Escalate when it is back.", "bad");
+  }
   for (const field of step?.querySelectorAll("textarea") ?? []) field.value = "";
   document.querySelector("dialog[open]")?.close();
   await offline();

@@ -11,7 +11,7 @@ from app.config import Settings
 from app.core.clock import now
 from app.core.db import db
 from tests.browser.conftest import Site
-from tests.browser.looks import faults
+from tests.browser.looks import PHONE, faults
 from tests.support.runbooks import latency, published
 
 
@@ -101,3 +101,13 @@ def test_a_change_is_written_reviewed_published_and_reaches_who_follows(
     banner.get_by_role("button", name="Switch to v2").click()
     expect(ines.locator("#s1")).to_contain_text("Then look at p95.")
     expect(banner).to_have_count(0)
+
+
+def test_on_a_phone_the_list_leads_to_reviews_and_to_the_folder(
+    site: Site, visit: Callable[..., Page]
+) -> None:
+    page = site.signed_in(visit, viewport=PHONE)
+    for link, heading in (("Reviews", "Reviews"), ("Folder", "Runbooks folder")):
+        page.goto("/runbooks")
+        page.get_by_role("main").get_by_role("link", name=link, exact=True).click()
+        expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible()

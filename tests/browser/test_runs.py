@@ -12,7 +12,7 @@ from app.core.clock import now
 from app.core.db import db
 from app.runbooks.runs import queries as runs
 from tests.browser.conftest import Site
-from tests.browser.looks import PHONE, faults, overflow
+from tests.browser.looks import DESKTOP, PHONE, faults, overflow
 from tests.support.following import LATENCY, publish, with_steps
 from tests.support.processes import wait_for
 
@@ -59,6 +59,11 @@ def ready(page: Page) -> None:
     expect(page.locator('#run-steps [aria-current="step"] [data-key]').first).to_be_attached()
 
 
+def inside_of(box: Locator) -> bool:
+    """Whether nothing in it stands over its edge."""
+    return box.evaluate("box => box.scrollWidth <= box.clientWidth")
+
+
 def events_of(inside, incident_id):
     def read():
         run = runs.open_run_of(incident_id)
@@ -85,7 +90,7 @@ def test_a_run_is_followed_to_its_end_with_the_keyboard_alone(site, inside, visi
     state(page, 2, "doing")
     page.keyboard.press("2")
     state(page, 3, "doing")
-    expect(step(page, 2)).to_contain_text("Answer 2, add replicas")
+    expect(step(page, 2)).to_contain_text("Answer 2, Replicas are full")
     page.keyboard.press("f")
     dialog = page.get_by_role("dialog", name="What happened at step 3?")
     expect(dialog).to_be_visible()
@@ -111,8 +116,14 @@ def test_a_run_is_followed_to_its_end_with_the_keyboard_alone(site, inside, visi
     page.keyboard.press("Space")
     page.get_by_role("button", name="Send feedback").focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("link", name="Correct step 1 in a draft")).to_be_visible()
+    correct = page.get_by_role("link", name="Correct step 1 in a draft")
+    expect(correct).to_be_visible()
     assert faults(page) == []
+    correct.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Said after v")).to_be_visible()
+    expect(page.locator("#source")).to_be_focused()
+    expect(page.locator(".ed__paint .is-here")).to_have_text("### Confirm the breach")
 
 
 def test_a_risky_step_has_no_key_and_opens_with_the_name(site, inside, visit):
@@ -128,11 +139,33 @@ def test_a_risky_step_has_no_key_and_opens_with_the_name(site, inside, visit):
     page.keyboard.press("d")
     expect(done).to_be_disabled()
     expect(step(page, 4).get_by_role("button", name="Copy")).to_be_disabled()
+    assert inside_of(step(page, 4).locator(".step__main"))
+    page.set_viewport_size(PHONE)
+    assert inside_of(step(page, 4).locator(".step__main"))
+    page.set_viewport_size(DESKTOP)
     step(page, 4).get_by_label("Type recsys-home to unlock").fill("recsys-home")
     expect(step(page, 4).get_by_role("button", name="Copy")).to_be_enabled()
     assert faults(page) == []
     done.click()
     state(page, 4, "done")
+
+
+def test_a_value_that_does_not_fit_is_told_in_its_dialog(site, inside, visit):
+    page = site.signed_in(visit)
+    begin(site, page)
+    ready(page)
+    step(page, 1).get_by_role("link", name="Change").click()
+    dialog = page.get_by_role("dialog", name="Values of this run")
+    dialog.get_by_label("cluster").fill("not; a cluster")
+    page.keyboard.press("Enter")
+
+    expect(dialog.locator(".err")).to_contain_text("cluster must")
+    expect(dialog.get_by_label("cluster")).to_be_focused()
+    expect(dialog.get_by_label("cluster")).to_have_value("not; a cluster")
+    dialog.get_by_label("cluster").fill("prod-us2")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(step(page, 1).locator("pre")).to_contain_text("prod-us2")
 
 
 def test_on_a_phone_the_bar_at_the_foot_answers(site, inside, visit):
@@ -223,6 +256,22 @@ def test_ten_answers_without_a_network_arrive_once_and_in_order(site, inside, vi
     expect(step(page, 6)).to_contain_text("seen without a network")
 
 
+def test_without_a_network_none_of_these_says_that_nobody_is_paged(site, inside, visit):
+    page = site.signed_in(visit, complains=True)
+    incident_id = begin(site, page)
+    ready(page)
+    page.context.set_offline(True)
+    page.keyboard.press("d")
+    state(page, 1, "done")
+    page.keyboard.press("0")
+    state(page, 2, "done")
+
+    expect(page.get_by_text("Without a network nobody is paged from here.")).to_be_visible()
+    expect(page.locator(".live").first).to_have_text("Offline, 2 answers waiting")
+    page.context.set_offline(False)
+    wait_for(lambda: len(events_of(inside, incident_id)) == 2 or None, "two events")
+
+
 def test_what_was_answered_last_is_still_there_when_the_network_goes(site, inside, visit):
     page = site.signed_in(visit, complains=True)
     incident_id = begin(site, page, "ManyChecks")
@@ -294,3 +343,21 @@ def test_without_a_script_a_run_is_answered_all_the_same(site, inside, visit):
     step(page, 2).get_by_role("button", name="None of these").click()
     expect(page).to_have_url(re.compile(r"#escalate$"))
     state(page, 2, "done")
+
+
+def test_a_drill_says_that_nobody_is_paged_and_what_it_showed(site, inside, visit):
+    page = site.signed_in(visit)
+    page.goto("/runbooks/latency/drill")
+    page.get_by_role("button", name="Start the drill").click()
+    ready(page)
+    page.keyboard.press("d")
+    state(page, 1, "done")
+    page.keyboard.press("0")
+    expect(page.get_by_text("Here somebody would be paged. In a drill nobody is.")).to_be_visible()
+    state(page, 2, "done")
+    page.get_by_role("button", name="Leave it unfinished").click()
+
+    expect(page.get_by_role("heading", name="What this drill showed")).to_be_visible()
+    expect(page.locator("header dl")).not_to_contain_text("Escalates")
+    expect(page.get_by_text("The run is left as it is.")).to_be_visible()
+    assert faults(page) == []

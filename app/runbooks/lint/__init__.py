@@ -33,7 +33,8 @@ def lint(source: bytes, *, slug: str, surroundings: Surroundings = NOTHING_KNOWN
         for rule in RULES
         for problem in islice(rule.check(page), MOST_OF_ONE_RULE)
     ]
-    return sorted(found, key=lambda finding: (finding.line, finding.rule))
+    # What is wrong twice in one line is said once.
+    return sorted(dict.fromkeys(found), key=lambda finding: (finding.line, finding.rule))
 
 
 __all__ = [

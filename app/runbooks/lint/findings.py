@@ -53,7 +53,7 @@ def apply(source: bytes, fixes: Iterable[Fix]) -> bytes:
     """
     bom = BOM if source.startswith(BOM) else b""
     lines = LINE.findall(source.removeprefix(BOM))
-    ending = _ending(lines[0]) if lines else b"\n"
+    ending = (_ending(lines[0]) if lines else b"") or b"\n"
     ends_open = bool(lines) and not _ending(lines[-1])
     if ends_open:
         lines[-1] += ending

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from markdown_it.token import Token
 
 from app.core import markdown
+from app.runbooks.dialects import FENCE, MKDOCS
 from app.runbooks.format import (
     STEP_COMMENT,
     Document,
@@ -121,11 +122,18 @@ class Page:
 
     @cached_property
     def codes(self) -> list[Code]:
-        return [
+        found = [
             self._code(token, *token.map)
             for token in self.parsed.tokens
             if token.type in {"fence", "code_block"} and token.map
         ]
+        if self.document.dialect != MKDOCS:
+            return found
+        # In tabs and admonitions fences stand so deep that on GitHub they would be none.
+        fences = list(self._fences_at_any_depth())
+        inside = {line for code in fences for line in range(code.line, code.end)}
+        found = [one for one in found if inside.isdisjoint(range(one.line, one.end))]
+        return sorted([*found, *fences], key=lambda code: code.line)
 
     @cached_property
     def headings(self) -> list[Heading]:
@@ -317,6 +325,36 @@ class Page:
             fenced=fenced,
             closed=not fenced or _is_closed(token.markup, self.lines[above + start : above + end]),
             step=self.step_at(above + start + 1),
+        )
+
+    def _fences_at_any_depth(self) -> Iterator[Code]:
+        begin, opening = 0, None
+        for line, text in self.text_lines():
+            found = FENCE.match(text)
+            if found is None:
+                continue
+            if opening is None:
+                if "`" not in found[2]:
+                    begin, opening = line, found
+            elif found[1].startswith(opening[1]) and not found[2].strip():
+                yield self._deep_code(begin, line + 1, opening, closed=True)
+                opening = None
+        if opening is not None:
+            yield self._deep_code(begin, len(self.lines) + 1, opening, closed=False)
+
+    def _deep_code(self, line: int, end: int, opening: re.Match[str], *, closed: bool) -> Code:
+        width = opening.start(1)
+        lines = self.lines[line : end - 2 if closed else end - 1]
+        return Code(
+            line=line,
+            end=end,
+            lines=tuple(
+                text[width:] if not text[:width].strip("> ") else text.lstrip() for text in lines
+            ),
+            language=re.split(r"[\s{]", opening[2].strip(), maxsplit=1)[0].lower(),
+            fenced=True,
+            closed=closed,
+            step=self.step_at(line),
         )
 
     def _inlines(self) -> Iterator[Token]:

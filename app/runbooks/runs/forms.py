@@ -122,10 +122,14 @@ def faults_of(values: Mapping[str, str], variables: Sequence[Variable]) -> dict[
 
 
 def verdicts(typed: MultiDict[str, str]) -> list[tuple[str, str, str]]:
-    """Step, verdict and note of each step that somebody spoke on."""
+    """Step, verdict and note of each step that somebody spoke on.
+
+    Words that came without a verdict say what a step should say: it was unclear, at the least.
+    """
     notes = given(typed, "note")
+    said = dict.fromkeys(notes, "unclear") | given(typed, "verdict")
     return [
         (step_id, verdict, notes.get(step_id, "")[:LONGEST_NOTE])
-        for step_id, verdict in given(typed, "verdict").items()
+        for step_id, verdict in said.items()
         if verdict in VERDICTS
     ]

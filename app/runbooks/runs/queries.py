@@ -1,20 +1,21 @@
 """Reads of runs, shaped for pages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload
 
-from app.core.db import db
+from app.core.db import AnyRow, db
 from app.core.errors import NotFoundError
 from app.runbooks import service as runbooks
 from app.runbooks.runs.rules import (
     CLAIM_LASTS,
     EventKind,
     Happened,
+    Mode,
     Plan,
     RunState,
     RunStatus,
@@ -123,6 +124,35 @@ def _plan_of_version(version_id: int, _sha256: str) -> Plan:
     return plan_of(runbooks.rendered(version))
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody said of a step after a run: that it was wrong or unclear."""
+
+    step_id: str
+    verdict: str
+    note: str
+    by: str
+    run_id: int
+    incident_id: int | None
+
+
+def remarks_on(version_id: int, *, most: int = 20) -> Sequence[Remark]:
+    """What was said of the steps of a version, newest first; of each run the last word on each."""
+    rows = db.session.execute(
+        select(RunEvent.step_id, RunEvent.detail, RunEvent.actor, Run.id, Run.incident_id)
+        .join(Run, Run.id == RunEvent.run_id)
+        .where(Run.version_id == version_id, RunEvent.kind == EventKind.FEEDBACK)
+        .order_by(RunEvent.id.desc())
+        .limit(10 * most)
+    )
+    last: dict[tuple[int, str], Remark] = {}
+    for step_id, detail, actor, run_id, incident_id in rows:
+        verdict, note = str(detail.get("verdict")), str(detail.get("note") or "")
+        remark = Remark(step_id, verdict, note, actor, run_id, incident_id)
+        last.setdefault((run_id, step_id), remark)
+    return [one for one in last.values() if one.verdict in ("wrong", "unclear")][:most]
+
+
 def readers_of(runbook_id: int, *, at: datetime) -> Sequence[str]:
     """Who looks now at an open run of any version of a runbook, by name."""
     return db.session.scalars(
@@ -153,3 +183,32 @@ def people(run_id: int, *, at: datetime) -> Sequence[Person]:
         if row.seen_at > at - HERE or claimed:
             found.append(Person(row.user_id, row.name, row.step_id, claimed))
     return found
+
+
+def proofs(run: Run, plan: Plan) -> Mapping[str, str]:
+    """When each risky step was last done elsewhere."""
+    risky = [step.id for step in plan.steps if step.risk == "high"]
+    if not risky:
+        return {}
+    last = (
+        select(func.max(RunEvent.id))
+        .join(Run, Run.id == RunEvent.run_id)
+        .where(
+            RunEvent.step_id.in_(risky),
+            RunEvent.kind == EventKind.DONE,
+            Run.runbook_id == run.runbook_id,
+            Run.id != run.id,
+        )
+        .group_by(RunEvent.step_id)
+    )
+    rows = db.session.execute(
+        select(RunEvent.step_id, RunEvent.at, Run.incident_id, Run.mode)
+        .join(Run, Run.id == RunEvent.run_id)
+        .where(RunEvent.id.in_(last))
+    ).all()
+    return {row.step_id: _proof(row) for row in rows}
+
+
+def _proof(row: AnyRow) -> str:
+    where = "Played in a drill" if row.mode is Mode.DRILL else f"Done in INC-{row.incident_id}"
+    return f"{where} on {row.at.day} {row.at:%B %Y}"

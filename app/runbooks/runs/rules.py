@@ -441,6 +441,8 @@ def _why_not(step: PlanStep, standing: Standing, mode: Mode, said: Said, target:
             return "Say why it is skipped."
         case EventKind.FAILED if detail.get("what") not in ("failed", "timed_out", "cannot"):
             return "Say what happened: it failed, timed out or can't be done."
+        case EventKind.SENSED if mode is Mode.DRILL:
+            return "In a drill a person answers: nothing is played on the model that was read."
         case EventKind.WAITING if step.kind not in ("wait", "verify"):
             return "Only a wait or a verification has a timer."
         case EventKind.TAKEN_BACK if detail.get("seq") != standing.by_seq or not standing.by_seq:

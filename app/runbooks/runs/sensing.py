@@ -2,14 +2,13 @@
 
 from datetime import datetime
 
-from flask import current_app
 from sqlalchemy import select
 
 from app.core.db import db
 from app.runbooks import service as runbooks
 from app.runbooks.runs import queries, service
-from app.runbooks.runs.rules import RunStatus, Standing, StepState
-from app.runbooks.runs.showing import Sensed, Sensor
+from app.runbooks.runs.rules import Mode, RunStatus, Standing, StepState
+from app.runbooks.runs.sensor import Sensed, Sensor, sensor
 from app.runbooks.runs.tables import Run
 
 
@@ -17,16 +16,19 @@ def sense_waiting(*, at: datetime) -> int:
     """Ask the sensor for every step that waits, and let it answer. Returns for how many it did.
 
     A reading that holds ticks the step. One that does not hold fails it once its time is up. A
-    source that does not answer says nothing: a person is asked.
+    source that does not answer says nothing: a person is asked. So it is in a drill: there the
+    readings are the real model's, on which nothing is played.
     """
-    sensor: Sensor | None = current_app.extensions.get("sensor")
-    if sensor is None:
+    ask = sensor()
+    if ask is None:
         return 0
-    open_runs = db.session.scalars(select(Run.id).where(Run.status == RunStatus.OPEN)).all()
-    return sum(_sense_run(run_id, sensor, at=at) for run_id in open_runs)
+    open_runs = db.session.scalars(
+        select(Run.id).where(Run.status == RunStatus.OPEN, Run.mode == Mode.LIVE)
+    ).all()
+    return sum(_sense_run(run_id, ask, at=at) for run_id in open_runs)
 
 
-def _sense_run(run_id: int, sensor: Sensor, *, at: datetime) -> int:
+def _sense_run(run_id: int, ask: Sensor, *, at: datetime) -> int:
     followed = queries.followed(run_id)
     waiting = {
         step_id: standing
@@ -39,7 +41,7 @@ def _sense_run(run_id: int, sensor: Sensor, *, at: datetime) -> int:
     answered = 0
     for step_id, standing in waiting.items():
         said = {**parts[step_id], "since": standing.at, "at": at}
-        found = sensor(followed.run.model_name, said)
+        found = ask(followed.run.model_name, said)
         if found is None or found.holds is None or not (found.holds or _is_up(standing, at)):
             continue
         if service.sense(run_id, step_id, found.holds, _reading(found), at=at) is not None:

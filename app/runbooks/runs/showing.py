@@ -5,23 +5,23 @@ Everything here is read once for the page and costs the same for one event or fo
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from flask import current_app, url_for
+from flask import url_for
 from markupsafe import Markup
-from sqlalchemy import func, select
 
-from app.core.db import AnyRow, db
 from app.people.tables import User
 from app.runbooks import service as runbooks
-from app.runbooks.filling import Filled, fill_command, fill_html
+from app.runbooks.filling import fill_html
 from app.runbooks.front_matter import Facts, Variable, facts
 from app.runbooks.rules import MODEL_OWNER
 from app.runbooks.runs import queries, service
+from app.runbooks.runs.commands import command
+from app.runbooks.runs.newer import Newer, newer
 from app.runbooks.runs.queries import Followed, Person
 from app.runbooks.runs.rules import (
     CLAIM_LASTS,
@@ -37,12 +37,13 @@ from app.runbooks.runs.rules import (
     steps_to_go,
     to_verify,
 )
+from app.runbooks.runs.sensor import Sensed, sensor
 from app.runbooks.runs.tables import Run, RunEvent
+from app.runbooks.runs.telling import WHAT, sentence_of
 from app.runbooks.tables import RunbookVersion
 from app.web.navigation import INCIDENT, url_if_there
 
 VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")
-WHAT = {"failed": "It failed", "timed_out": "It timed out", "cannot": "It can't be done"}
 SOON = timedelta(minutes=5)
 ANSWERABLE = (StepState.TODO, StepState.DOING, StepState.WAITING, StepState.FAILED)
 FILLS = (EventKind.FILLED, EventKind.SWITCHED)
@@ -55,30 +56,6 @@ COUNTED = (
     StepState.WAITING,
     StepState.TODO,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sensed:
-    """What a sensor says of a step. Whoever registers a sensor gives this."""
-
-    holds: bool | None  # None: the source does not answer
-    reading: str  # as in: 441 ms
-    target: str  # as in: under 60 ms for 3 min
-    source: str
-    at: datetime
-
-
-# app.extensions["sensor"]: takes the model's name and what the step says; None: can't be measured.
-Sensor = Callable[[str | None, Mapping[str, Any]], Sensed | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    html: Markup
-    label: str
-    name: str
-    index: int  # among the blocks of its step: what a client says it copied
-    filled: Filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,32 +167,12 @@ def _undone_by(step: PlanStep, other: PlanStep | None) -> PlanStep | None:
     return other if other is not None and other.number < step.number else None
 
 
-def command(
-    block: Mapping[str, Any], index: int, values: Mapping[str, str], variables: Sequence[Variable]
-) -> Command:
-    filled = fill_command(block["copied"], values, variables, block["language"])
-    # A recorded session is shown with its prompts and answers, which nobody wants to copy.
-    whole = block["html"].count("\n") == block["copied"].count("\n")
-    html = filled.html if whole and not filled.refused else fill_html(block["html"], values)
-    return Command(html, block["label"], block["name"], index, filled)
-
-
 @dataclass(frozen=True, slots=True)
 class ShownSection:
     title: str
     anchor: str
     role: str
     flow: Sequence[ShownStep | Markup]
-
-
-@dataclass(frozen=True, slots=True)
-class Newer:
-    """A version that was published since."""
-
-    number: int
-    version_id: int
-    remaining: int  # steps still to be done that changed
-    url: str | None
 
 
 @dataclass(frozen=True)
@@ -529,11 +486,11 @@ class ShownRun:
     def _sense(
         self, step: PlanStep, parts: Mapping[str, Any], standing: Standing, is_current: bool
     ) -> Sensed | None:
-        sensor: Sensor | None = current_app.extensions.get("sensor")
-        if sensor is None or self.over or not (is_current or standing.until):
+        ask = sensor()
+        if ask is None or self.over or not (is_current or standing.until):
             return None
         said = {**parts, "id": step.id, "since": standing.at, "at": self.at}
-        return sensor(self.run.model_name, said)
+        return ask(self.run.model_name, said)
 
 
 def shown(
@@ -553,8 +510,8 @@ def shown(
         parts=runbooks.rendered(version),
         said=facts(version.front_matter),
         people=queries.people(run_id, at=at),
-        proofs=_proofs(followed.run, followed.plan),
-        newer=_newer(followed),
+        proofs=queries.proofs(followed.run, followed.plan),
+        newer=newer(followed),
         at=at,
         reader=reader,
         may_act=may_act,
@@ -567,123 +524,3 @@ def tone_of(deadline: datetime | None, *, at: datetime) -> str | None:
     if deadline is None or deadline - at > SOON:
         return None
     return "bad" if deadline <= at else "warn"
-
-
-def _newer(followed: Followed) -> Newer | None:
-    run = followed.run
-    published = run.runbook.published_id
-    if run.status is not RunStatus.OPEN or published in (None, run.version_id):
-        return None
-    number = db.session.scalar(select(RunbookVersion.number).where(RunbookVersion.id == published))
-    if number is None or number <= run.runbook_version.number:
-        return None
-    settled = {StepState.DONE, StepState.SKIPPED, StepState.NOT_TAKEN}
-    remaining = sum(
-        followed.state.of(step_id).state not in settled
-        for step_id in _changed(run.version_id, published)
-    )
-    slug, before = run.runbook.slug, run.runbook_version.number
-    url = url_if_there("runbooks.diff", slug=slug, before=before, after=number)
-    return Newer(number, published, remaining, url)
-
-
-@lru_cache(256)
-def _changed(before_id: int, after_id: int) -> frozenset[str]:
-    """The steps that changed between two versions, neither of which ever does."""
-    before = db.session.get_one(RunbookVersion, before_id)
-    after = db.session.get_one(RunbookVersion, after_id)
-    return service.changed_steps(before, after)
-
-
-def _proofs(run: Run, plan: Plan) -> Mapping[str, str]:
-    """When each risky step was last done elsewhere."""
-    risky = [step.id for step in plan.steps if step.risk == "high"]
-    if not risky:
-        return {}
-    last = (
-        select(func.max(RunEvent.id))
-        .join(Run, Run.id == RunEvent.run_id)
-        .where(
-            RunEvent.step_id.in_(risky),
-            RunEvent.kind == EventKind.DONE,
-            Run.runbook_id == run.runbook_id,
-            Run.id != run.id,
-        )
-        .group_by(RunEvent.step_id)
-    )
-    rows = db.session.execute(
-        select(RunEvent.step_id, RunEvent.at, Run.incident_id, Run.mode)
-        .join(Run, Run.id == RunEvent.run_id)
-        .where(RunEvent.id.in_(last))
-    ).all()
-    return {row.step_id: _proof(row) for row in rows}
-
-
-def _proof(row: AnyRow) -> str:
-    where = "Played in a drill" if row.mode is Mode.DRILL else f"Done in INC-{row.incident_id}"
-    return f"{where} on {row.at.day} {row.at:%B %Y}"
-
-
-# --- Events in words
-
-PAST = {
-    EventKind.STARTED: "Runbook {title} v{number} started",
-    EventKind.OPENED: "Step {step} opened",
-    EventKind.DONE: "Step {step} done",
-    EventKind.FAILED: "Step {step} failed",
-    EventKind.SKIPPED: "Step {step} skipped",
-    EventKind.DECIDED: "Step {step} answered: {label}",
-    EventKind.WAITING: "Step {step} is waiting",
-    EventKind.SENSED: "Step {step}: {reading}, sensed",
-    EventKind.TAKEN_BACK: "Step {step} taken back",
-    EventKind.COPIED: "Command of step {step} copied",
-    EventKind.NOTED: "Note on step {step}",
-    EventKind.FILLED: "{name} filled in: {value}",
-    EventKind.SWITCHED: "Runbook switched from v{from} to v{to}",
-    EventKind.ESCALATED: "Escalated to {to}",
-    EventKind.ENDED: "Runbook {title} {status}",
-    EventKind.FEEDBACK: "Feedback on step {step}",
-}
-LOOKS = {
-    EventKind.STARTED: ("runbook", "idle"),
-    EventKind.DONE: ("s-done", "ok"),
-    EventKind.FAILED: ("s-failed", "bad"),
-    EventKind.SKIPPED: ("s-skipped", "idle"),
-    EventKind.DECIDED: ("s-done", "ok"),
-    EventKind.WAITING: ("s-waiting", "info"),
-    EventKind.SENSED: ("live", "info"),
-    EventKind.TAKEN_BACK: ("undo", "idle"),
-    EventKind.COPIED: ("copy", "idle"),
-    EventKind.NOTED: ("note", "info"),
-    EventKind.FILLED: ("edit", "idle"),
-    EventKind.SWITCHED: ("pin", "info"),
-    EventKind.ESCALATED: ("phone", "warn"),
-    EventKind.ENDED: ("flag", "ok"),
-}
-
-
-class _Words(dict[str, Any]):
-    def __missing__(self, key: str) -> str:
-        return "?"
-
-
-def sentence_of(event: RunEvent, plan: Plan, title: str = "") -> str:
-    """What happened, in a clause."""
-    step = plan.get(event.step_id)
-    name = f"{step.number} “{step.title}”" if step else event.step_id or "?"
-    said = dict(event.detail)
-    if event.kind is EventKind.ENDED:
-        said["status"] = "finished" if said.get("status") == RunStatus.FINISHED else "left"
-    if event.kind is EventKind.FILLED and not said.get("value"):
-        said["value"] = "kept secret"
-    words = _Words(said | {"step": name, "title": title})
-    return " ".join(PAST[event.kind].format_map(words).split())
-
-
-def note_of(event: RunEvent) -> str:
-    """What the person wrote beside it."""
-    detail = event.detail
-    what = WHAT.get(str(detail.get("what")), "") if event.kind is EventKind.FAILED else ""
-    keys = ("note", "reason", "text") if event.kind is not EventKind.COPIED else ()
-    text = next((str(detail[key]) for key in keys if detail.get(key)), "")
-    return ": ".join(part for part in (what, text) if part)

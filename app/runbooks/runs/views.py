@@ -22,6 +22,7 @@ from app.core.errors import BatonError, RefusedError
 from app.people.access import current_actor, current_person, person_if_any, public, requires
 from app.people.rules import Role
 from app.runbooks.runs import queries, service
+from app.runbooks.runs.commands import command
 from app.runbooks.runs.forms import (
     AnswerForm,
     EndForm,
@@ -35,7 +36,8 @@ from app.runbooks.runs.forms import (
 from app.runbooks.runs.queries import Followed
 from app.runbooks.runs.rules import NONE_OF_THESE, SKIP_REASONS, EventKind, Mode, Said
 from app.runbooks.runs.service import StepMovedError, Taken
-from app.runbooks.runs.showing import WHAT, ShownRun, ShownStep, command, shown
+from app.runbooks.runs.showing import ShownRun, ShownStep, shown
+from app.runbooks.runs.telling import WHAT
 from app.web.assets import FOLDER, content_hash
 from app.web.kept import Kept
 from app.web.navigation import INCIDENT, url_if_there
@@ -375,7 +377,7 @@ def feedback(run_id: int) -> ResponseReturnValue:
                 run_id, Said(EventKind.FEEDBACK, step_id, detail=detail),
                 client_event_id=f"{key}-{number}", by=current_actor(), at=now(),
             )  # fmt: skip
-    toast("Thank you. It goes to whoever looks after the runbook." if spoken else "Nothing said.")
+    toast("Thank you. Whoever edits the runbook next reads it." if spoken else "Nothing said.")
     return _changed(run_id, "run-finish")
 
 

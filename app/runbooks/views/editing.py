@@ -24,6 +24,8 @@ from app.runbooks.previewing import Choice
 from app.runbooks.publishing import Hurdle
 from app.runbooks.rules import Status, Verdict
 from app.runbooks.runs import queries as runs
+from app.runbooks.runs.queries import Remark
+from app.runbooks.runs.rules import PlanStep
 from app.runbooks.tables import Draft, Review
 from app.runbooks.views.blueprint import bp
 from app.runbooks.views.reading import Reading
@@ -326,6 +328,7 @@ def _editor(
         sentence=sentence,
         changes_wanted=_changes_wanted(opened),
         also_writing=_also_writing(opened, at),
+        remarks=[] if is_htmx() else _remarks(opened),
         followed_by=runs.readers_of(opened.runbook.id, at=at),
         refreshed=is_htmx(),
         Level=Level,
@@ -363,6 +366,15 @@ def _also_writing(opened: OpenDraft, at: datetime) -> str | None:
     if opened.saved_at is None or opened.saved_by_id == current_actor().id:
         return None
     return opened.saved_by if at - opened.saved_at < STILL_AT_IT else None
+
+
+def _remarks(opened: OpenDraft) -> list[tuple[Remark, PlanStep | None]]:
+    """What those who followed the text in force called wrong or unclear, with its steps."""
+    version = opened.published or opened.base
+    if not (said := runs.remarks_on(version.id)):
+        return []
+    plan = runs.plan_for(version)
+    return [(remark, plan.get(remark.step_id)) for remark in said]
 
 
 def _changes_wanted(opened: OpenDraft) -> Review | None:

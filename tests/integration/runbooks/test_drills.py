@@ -1,5 +1,6 @@
 """Drills: when they are due, who may drive, what one records, and that nobody is paged."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -503,6 +504,16 @@ def test_a_responder_neither_plans_nor_calls_off(as_ana, publish, actor, at):
     assert as_ana.post(f"/drills/{drill.id}/call-off").status_code == 403
     assert "Call off" not in as_ana.get("/drills").text
     assert "Plan it for later" not in as_ana.get(PATH).text
+
+
+def test_a_drill_that_is_planned_for_today_has_all_of_today(maintainer, publish, actor):
+    publish()
+    service.plan_drill("slow", Wish(now().date()), by=actor, at=now())
+
+    text = maintainer.get("/drills").text
+
+    assert re.search(r"</time>, today</span></td>", text)
+    assert " left</time>" not in text
 
 
 def test_no_drill_is_planned_for_a_day_that_is_over(maintainer, publish):

@@ -586,4 +586,4 @@ def test_the_editor_costs_the_same_after_one_version_or_thirty(editor, runbook, 
         published(latency(f"p{number}"), at=at)
 
     assert queries(lambda: editor.get("/runbooks/latency/edit")) <= one
-    assert one <= 22
+    assert one <= 23

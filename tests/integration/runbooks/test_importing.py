@@ -123,6 +123,8 @@ def test_one_bad_file_does_not_stop_the_rest(bring_in, latency, write, folder):
     write("same-id.md", "---\nid: latency\n---\n# Other\n")
     write("???.md", "# No letters\n")
     (folder / "dangling.md").symlink_to(folder / "gone.md")
+    (folder.parent / "secret_key").write_text("a secret of this host")
+    (folder / "key.md").symlink_to(folder.parent / "secret_key")
 
     report = bring_in()
 
@@ -136,6 +138,7 @@ def test_one_bad_file_does_not_stop_the_rest(bring_in, latency, write, folder):
         "same-id.md": "Its id latency is already that of latency.md.",
         "???.md": "No id can be made from its name. Give it one in the front matter.",
         "dangling.md": "It is not a file.",
+        "key.md": "It is a link that leads out of the folder.",
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 from app.core.db import db
 from app.people.rules import Actor, Role
 from app.runbooks import service
+from app.runbooks.rules import RESERVED
 from app.runbooks.tables import RunbookRendering
 from tests.support import factories
 
@@ -300,3 +301,16 @@ def test_a_draft_reads_without_a_remark(app, at):
     assert document.remarks == ()
     assert document.facts.signals[0].alertname == "recsys:home.p99 high"
     assert document.facts.id == draft.runbook.slug == "recsys-home-p99-high"
+
+
+def test_no_runbook_can_have_the_address_of_a_page(app):
+    rules = [rule.rule.split("/") for rule in app.url_map.iter_rules()]
+    pages = {
+        re.split(r"\.", parts[-1])[0]
+        for parts in rules
+        if parts[:-1] in (["", "runbooks"], ["", "api", "v1", "runbooks"])
+        and not parts[-1].startswith("<")
+    }
+
+    assert pages - {""} <= RESERVED
+    assert "freshness" in pages

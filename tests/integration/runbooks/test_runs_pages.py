@@ -118,6 +118,20 @@ def test_a_value_that_does_not_fit_is_refused_and_kept(browser, run):
     assert "cluster" not in runs.run(run).variables
 
 
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_value_that_does_not_fit_is_told_where_it_was_typed(browser, run, moved):
+    if moved:
+        say(browser, run, "confirm", "done")
+    typed = {"value:model": "no; model", "value:cluster": "prod-eu1"}
+
+    reply = browser.post(f"/runs/{run}/values", data=typed)
+
+    dialog = re.search(r'<dialog[^>]* id="values"[^>]*>.*?</dialog>', reply.text, re.DOTALL)[0]
+    assert dialog.split(">", 1)[0].endswith(" open")
+    assert "no; model" in dialog
+    assert 'aria-invalid="true"' in dialog
+
+
 def test_changing_the_runbook_leaves_the_run_before_and_pins_the_other(browser, run, incident, at):
     other = publish(LATENCY.replace("id: latency", "id: other"), slug="other", at=at)
 
@@ -200,7 +214,7 @@ def test_an_option_leads_to_its_step_and_leaves_the_others_out(browser, run):
 
     assert current(run) == "scale"
     text = browser.get(f"/runs/{run}").text
-    assert "Answer <b>2, add replicas</b>" in text
+    assert "Answer <b>2, Replicas are full</b>" in text
 
 
 def test_none_of_these_escalates(browser, run):
@@ -432,8 +446,39 @@ def test_feedback_says_what_was_wrong_and_leads_to_a_draft(signed_in, run):
     )  # fmt: skip
 
     text = browser.get(f"/runs/{run}").text
-    assert f"/runbooks/latency/edit?from_run={run}&amp;step=confirm" in text
+    assert "/runbooks/latency/edit?step=confirm" in text
     assert "the flag is gone" in text
+    editor = browser.get("/runbooks/latency/edit").text
+    assert "“the flag is gone”" in editor
+    assert 'data-to-step="confirm"' in editor
+    assert 'data-to-step="scale"' not in editor
+
+
+def test_what_was_said_of_a_text_is_gone_from_the_editor_with_the_next_one(signed_in, run, at):
+    browser = signed_in(Role.MAINTAINER)
+    browser.post(f"/runs/{run}/end", data={"leave": "yes"})
+    for note in ("the flag is gone", "the flag is called otherwise"):
+        said = {"verdict:confirm": "wrong", "note:confirm": note}
+        browser.post(f"/runs/{run}/feedback", data=said)
+
+    before = browser.get("/runbooks/latency/edit").text
+    publish(LATENCY.replace("one number", "two numbers"), at=at)
+    after = browser.get("/runbooks/latency/edit").text
+
+    assert before.count('data-to-step="confirm"') == 1
+    assert "the flag is called otherwise" in before
+    assert "data-to-step" not in after
+
+
+def test_words_without_a_verdict_are_kept_and_count_as_unclear(signed_in, run):
+    browser = signed_in(Role.MAINTAINER)
+    say(browser, run, "confirm", "done")
+    browser.post(f"/runs/{run}/end", data={"leave": "yes"})
+    browser.post(f"/runs/{run}/feedback", data={"note:confirm": "say which cluster"})
+
+    text = browser.get(f"/runs/{run}").text
+    assert 'value="say which cluster"' in text
+    assert 'name="verdict:confirm" value="unclear" checked' in text
 
 
 def test_a_run_that_is_over_takes_no_answers(browser, run):

@@ -720,15 +720,18 @@ def test_a_picture_that_changed_is_imported_like_a_text(app, folder, write, at):
 
 def test_a_link_that_leads_to_another_file_now_counts_as_a_change(app, folder, latency, at):
     path = latency("one")
-    old = path.rename(folder.parent / "one.md")
-    (folder / "latency.md").symlink_to(folder.parent / "current")
-    (folder.parent / "current").symlink_to(old)
+    for name in ("..one", "..two"):
+        (folder / name).mkdir()
+    old = path.rename(folder / "..one" / "latency.md")
+    (folder / "latency.md").symlink_to("..data/latency.md")
+    (folder / "..data").symlink_to("..one")
     watch = jobs.Watch()
     for _ in range(2):
         watch.look(folder, at)
-    (folder.parent / "two.md").write_bytes(old.read_bytes().replace(b"one", b"two, longer"))
-    (folder.parent / "next").symlink_to(folder.parent / "two.md")
-    (folder.parent / "next").replace(folder.parent / "current")
+    new = old.read_bytes().replace(b"one", b"two, longer")
+    (folder / "..two" / "latency.md").write_bytes(new)
+    (folder / "..next").symlink_to("..two")
+    (folder / "..next").replace(folder / "..data")
 
     watch.look(folder, at)
     watch.look(folder, at)

@@ -296,6 +296,31 @@ def test_a_file_that_is_not_utf_8_is_read_and_told():
     assert document.remarks == ("Line 1 is not UTF-8; what can't be read shows as \ufffd.",)
 
 
+def test_a_file_with_a_nul_is_read_and_told():
+    document = read(b"# A\r\n\r\nb\x00c\r\n")
+
+    assert document.intro == "b\ufffdc"
+    assert document.remarks == ("Line 3 holds the character NUL; it shows as \ufffd.",)
+
+
+def test_an_item_that_begins_with_its_comment_keeps_its_words():
+    text = "## Steps\n\n1. <!-- step id=a kind=check --> Look at **it**\n   once\n\n   Then go.\n"
+
+    (step,) = read(text.encode()).steps
+
+    assert (step.id, step.kind, step.title) == ("a", StepKind.CHECK, "Look at it")
+    assert step.title_source == "Look at **it**"
+    assert step.body == "once\n\nThen go."
+
+
+def test_a_section_is_known_by_its_words_and_not_by_its_attributes():
+    text = (
+        "## Diagnosis {#diagnosis}\n### Look\nAt it.\n\n## Resolution {: .wide }\n### Act\nNow.\n"
+    )
+
+    assert steps_of(text) == [("look", "check", "Look"), ("act", "action", "Act")]
+
+
 def test_the_id_is_read_without_the_rest():
     assert id_of(OURS) == "model-x"
     assert id_of(b"# Nothing\n") is None

@@ -1,5 +1,6 @@
 """A runbook as the parts that a page puts together."""
 
+import time
 from html import unescape
 
 import pytest
@@ -264,3 +265,44 @@ def test_what_other_templates_would_fill_in_is_shown_as_text(text):
     (block,) = blocks_of(f"Look at {text} now.")
 
     assert unescape(block["html"]) == f"<p>Look at {text} now.</p>\n"
+
+
+MANY = 20_000
+STEP = "# A\n\n## Steps\n\n### B\n<!-- step id=b kind={} -->\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        STEP.format("check") + "```a b" + " " * MANY + "c\nls\n```\n",
+        STEP.format("decision") + "- a" + " " * MANY + "b [go: x](#b)\n",
+        STEP.format("check") + "[a](" + "../" * MANY + "b)\n",
+        "# A\n" + "## B\n" * 8_000,
+        "# A\n\n## Notes\n" + "### B\n" * 8_000,
+    ],
+    ids=["behind a fence", "in an option", "a long path", "same sections", "same headings"],
+)
+def test_what_is_long_or_often_the_same_is_rendered_in_time(text):
+    document = read(text.encode())
+    began = time.process_time()
+
+    render_document(document)
+
+    assert time.process_time() - began < 3  # half a second, on a machine that does nothing else
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("**It is late** \u2192", "<strong>It is late</strong>"),
+        ("It is late ->  ", "It is late"),
+        ("It is late:", "It is late"),
+        ("a - b", "a - b"),
+    ],
+)
+def test_an_option_is_shown_without_its_arrow(words, shown):
+    document = read(f"{STEP.format('decision')}- {words} [go: on](#b)\n".encode())
+
+    (block,) = render_document(document)["steps"]["b"]["blocks"]
+
+    assert block["options"][0]["html"] == shown

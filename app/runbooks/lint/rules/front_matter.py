@@ -11,7 +11,7 @@ from app.runbooks.lint.editing import attribute_fix, front_matter_fix, line_fix,
 from app.runbooks.lint.findings import Fix
 from app.runbooks.lint.page import Page
 from app.runbooks.lint.rule import Problem, quoted
-from app.runbooks.rules import MODEL_OWNER, kebab
+from app.runbooks.rules import MODEL_OWNER, RESERVED, kebab
 
 KEYS = frozenset({
     "schema", "id", "title", "failure_mode", "severity", "applies_to", "signals", "owner",
@@ -40,11 +40,16 @@ def _not_read(page: Page) -> Iterator[Problem]:
     for remark in page.parsed.remarks:
         if line := re.match(r"Line (\d+) is not UTF-8", remark):
             yield Problem(int(line[1]), f"Line {line[1]} is not UTF-8: save the file as UTF-8.")
+        elif line := re.match(r"Line (\d+) holds the character NUL", remark):
+            sentence = f"{line[0]}: remove it, because a file with one is not taken for a text."
+            yield Problem(int(line[1]), sentence)
     if front.why_not:
         sentence = f"The front matter can't be read: {front.why_not}."
         yield Problem(front.why_line, sentence)
     elif not front.close:
-        begin = f"---\nschema: {SCHEMA}\nid: {page.slug}\n---\n\n"
+        name = _name(page)
+        said = f"id: {name}\n" if name else ""
+        begin = f"---\nschema: {SCHEMA}\n{said}---\n\n"
         fix: Fix | None = Fix("Begin with a front matter", 1, 1, begin)
         yield Problem(1, f"The file has no front matter: begin it with `schema: {SCHEMA}`.", fix)
     elif "schema" not in page.parsed.front_matter:
@@ -161,11 +166,11 @@ def identity(page: Page) -> Iterator[Problem]:
     front, said = page.front, page.document.facts.id
     if front.is_readable:
         if said is None:
-            fix = _id_fix(page) if page.slug else None
-            yield Problem(
-                front.line("id"), f"The front matter has no id: add `id: {page.slug}`.", fix
-            )
-        elif said != page.slug:
+            yield _no_id(page)
+        elif said in RESERVED:
+            sentence = f"The id {quoted(said)} is the address of a page: choose another."
+            yield Problem(front.line("id"), sentence)
+        elif said != (_name(page) or said):
             sentence = (
                 f"The id {quoted(said)} is not the runbook's name: write `id: {page.slug}`, "
                 "or rename the file, because links and alerts go by the id."
@@ -175,6 +180,19 @@ def identity(page: Page) -> Iterator[Problem]:
         sentence = f"Another runbook has the id {quoted(said)} already: choose one of its own."
         yield Problem(front.line("id"), sentence)
     yield from _step_ids(page)
+
+
+def _name(page: Page) -> str:
+    """The id that the name of the file gives; nothing if that can't be one."""
+    return "" if page.slug in RESERVED else page.slug
+
+
+def _no_id(page: Page) -> Problem:
+    line, name = page.front.line("id"), _name(page)
+    if name:
+        return Problem(line, f"The front matter has no id: add `id: {name}`.", _id_fix(page))
+    sentence = "The front matter has no id, and the name of the file gives none: add one."
+    return Problem(line, sentence)
 
 
 def _id_fix(page: Page) -> Fix | None:

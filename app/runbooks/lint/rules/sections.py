@@ -130,7 +130,7 @@ def headings_nest(page: Page) -> Iterator[Problem]:
                 f"{level + 1}, or add the one between."
             )
             yield Problem(heading.line, sentence)
-        if words in seen:
+        if words and words in seen:
             sentence = (
                 f"{quoted(heading.plain)} is a heading in line {seen[words]} as well: tell them "
                 "apart, because links find only the first."

@@ -112,6 +112,14 @@ def is_overdue(due_at: datetime, *, at: datetime) -> bool:
     return due_at.astimezone(UTC).date() < at.astimezone(UTC).date()
 
 
+def days_left(due_at: datetime, *, at: datetime) -> str:
+    """How far off the day is, as in: 3 days left."""
+    days = (due_at.astimezone(UTC).date() - at.astimezone(UTC).date()).days
+    if days == 0:
+        return "today"
+    return f"{abs(days)} {'day' if abs(days) == 1 else 'days'} {'left' if days > 0 else 'over'}"
+
+
 def proof_ends(proven_at: datetime, review_every: timedelta | None) -> datetime:
     """When a runbook should have been proven again."""
     return due_on((proven_at.astimezone(UTC) + (review_every or REVIEW_EVERY)).date())

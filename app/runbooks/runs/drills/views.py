@@ -1,5 +1,7 @@
 """Pages of drills: the schedule, and where one begins. The run itself has its own page."""
 
+from functools import partial
+
 from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -13,7 +15,7 @@ from app.runbooks.front_matter import facts
 from app.runbooks.runs.drills import queries, service
 from app.runbooks.runs.drills.forms import PlanForm, SeenForm, StartForm
 from app.runbooks.runs.drills.queries import Drilled
-from app.runbooks.runs.drills.rules import REVIEW_EVERY, may_drive, suggested_due
+from app.runbooks.runs.drills.rules import REVIEW_EVERY, days_left, may_drive, suggested_due
 from app.runbooks.runs.rules import Mode, RunStatus
 from app.runbooks.runs.tables import Run
 from app.runbooks.tables import RunbookVersion
@@ -55,6 +57,7 @@ def index() -> ResponseReturnValue:
         "runs/drills.html",
         part="list",
         at=at,
+        days_left=partial(days_left, at=at),
         owner=owner,
         owners=books.owners_in_use(),
         teams={team.value: team.name for team in registry.team_choices()},

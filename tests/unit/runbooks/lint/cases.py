@@ -109,6 +109,7 @@ CASES = (
         ),
     ),
     Case("RB02", changed(("id: drift\n", "id: drift ¶\n")), around={"slugs": {"drift"}}, good=PAGE),
+    Case("RB02", changed(("id: drift\n", "id: freshness ¶\n"))),
     Case(
         "RB02",
         step("id=look kind=check ¶"),
@@ -213,6 +214,12 @@ CASES = (
         mended="```console\n$ ls\nfile\n$ pwd\n/home\n```\n",
     ),
     Case(
+        "RB10",
+        code(FREEZE, "[root@node-1 ~]# deploy freeze {{model}} ¶"),
+        good=code(FREEZE, "[ -f x ] # deploy freeze {{model}}"),
+        mended=GOOD,
+    ),
+    Case(
         "RB11",
         code(FREEZE, "deploy freeze <model-name> ¶"),
         mended=code(FREEZE, "deploy freeze {{model_name}}"),
@@ -255,6 +262,12 @@ CASES = (
     ),
     Case("RB16", "- Do\n  ```console\n  $ ls\n  a ¶\n  $ pwd\n  ```\n"),
     Case(
+        "RB16",
+        '=== "A"\n\n    ```bash\n    $ ls\n    a ¶\n    ```\n',
+        good='=== "A"\n\n    ```bash\n    $ ls\n    ```\n',
+        mended='=== "A"\n\n    ```bash\n    $ ls\n    ```\n\n    ```text\n    a\n    ```\n',
+    ),
+    Case(
         "RB17",
         code(FREEZE, "kubectl -n x delete pod/{{model}} ¶"),
         mended=changed(
@@ -270,6 +283,12 @@ CASES = (
         "RB17",
         "```sql\nSELECT 1;\nDELETE FROM a; ¶\n```\n",
         good="```sql\nDELETE FROM a WHERE b = 1;\n```\n",
+    ),
+    Case(
+        "RB17",
+        '=== "A"\n\n    ```bash\n    ls\n    rm -rf /a ¶\n    ```\n\n1.  Do\n\n'
+        "    !!! note\n        Now\n\n        ```sh\n        oc delete pod a ¶\n        ```\n",
+        good='=== "A"\n\n    ```yaml\n    run: rm -rf /a\n    ```\n\n```bash\nls\n```\n',
     ),
     Case(
         "RB18",

@@ -52,6 +52,31 @@ def test_a_file_that_is_too_large_is_one_finding():
     assert [(one.rule, one.level, one.line) for one in found] == [("RB01", Level.ERROR, 1)]
 
 
+def test_a_nul_is_found_in_its_line():
+    found = lint(GOOD.encode().replace(b"Scores", b"Sc\x00res"), slug="drift")
+
+    assert [(one.rule, one.line) for one in found] == [("RB01", 23)]
+
+
+def test_a_file_whose_name_gives_no_id_needs_one_of_its_own():
+    without = lint(b"# A\n", slug="")
+    no_id = lint(GOOD.replace("id: drift\n", "").encode(), slug="new")
+
+    assert [one.fix.replacement for one in without if one.fix and one.rule == "RB01"] == [
+        "---\nschema: runbook/1\n---\n\n"
+    ]
+    assert [(one.rule, one.line, one.fix) for one in no_id] == [("RB02", 1, None)]
+    assert lint(GOOD.encode(), slug="") == []
+
+
+def test_what_is_wrong_twice_in_a_line_is_said_once():
+    text = GOOD.replace("Write the cause", "[a](no.md) and [b](no.md)")
+
+    found = lint(text.encode(), slug="drift", surroundings=Surroundings(slugs={"latency"}))
+
+    assert [one.rule for one in found] == ["RB14"]
+
+
 def test_a_byte_that_is_no_text_is_found_in_its_line():
     found = lint(GOOD.encode().replace(b"Scores", b"Sc\xffres"), slug="drift")
 

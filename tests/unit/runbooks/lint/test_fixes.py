@@ -29,6 +29,10 @@ def test_a_last_line_without_an_end_stays_without():
     assert apply(b"a\nb", [fix(3, 3, "c\n")]) == b"a\nb\nc"
 
 
+def test_one_line_without_an_end_gets_lines_above_it():
+    assert apply(b"# A", [fix(1, 1, "---\n---\n")]) == b"---\n---\n# A"
+
+
 def test_of_two_fixes_for_the_same_lines_the_first_is_made():
     fixes = [fix(1, 3, "first\n"), fix(2, 3, "second\n")]
 

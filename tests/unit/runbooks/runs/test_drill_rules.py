@@ -6,6 +6,7 @@ import pytest
 
 from app.runbooks.front_matter import facts
 from app.runbooks.runs.drills.rules import (
+    days_left,
     due_on,
     is_for,
     is_overdue,
@@ -341,6 +342,21 @@ def test_only_the_author_may_not_drive():
 )
 def test_a_drill_is_overdue_when_its_day_is_over(at, overdue):
     assert is_overdue(due_on(NOON.date()), at=at) is overdue
+
+
+@pytest.mark.parametrize(
+    ("day", "left"),
+    [
+        (9, "3 days left"),
+        (11, "1 day left"),
+        (12, "today"),
+        (13, "1 day over"),
+        (15, "3 days over"),
+    ],
+)
+def test_what_is_left_until_a_drill_is_counted_in_days(day, left):
+    late_that_day = datetime(2026, 3, day, 23, 30, tzinfo=UTC)
+    assert days_left(due_on(NOON.date()), at=late_that_day) == left
 
 
 def test_the_next_drill_is_due_when_the_proof_ends():
