@@ -71,6 +71,12 @@ class Asking:
         return None
 
 
+def why_unreachable(trouble: str, who: str) -> str:
+    """Why a source told nothing, as a clause. It may well have answered: with status 401, say."""
+    sentence = trouble.rstrip(".") or "It does not answer"
+    return f"{who} {sentence[3:]}" if sentence.startswith("It ") else sentence
+
+
 def allowed_hosts() -> list[str]:
     return list(db.session.scalars(select(AllowedHost.pattern).order_by(AllowedHost.pattern)))
 

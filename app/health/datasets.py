@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.core.db import AnyRow, db, unit_of_work
 from app.core.errors import BadRequestError, ConflictError, NotFoundError, RefusedError
+from app.health.asking import why_unreachable
 from app.health.recording import let_go, rule_of
 from app.health.rules import FAILURE_MODES, LampState, Lane, Observation, judge
 from app.health.sources import contracts
@@ -31,6 +32,8 @@ STALE_AFTER = timedelta(days=2)  # a check that is older says nothing any more
 WRITTEN_EVERY = timedelta(minutes=1)  # while an input goes on saying the same
 REVIEW_HOLDS = timedelta(days=365)  # of access, where nobody said when the next one is due
 FAILURES = 3  # in a row, until what a source said before is doubted
+MISSING = "missing from the last check"
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,17 @@ def push(document: Any, *, given: Given, by: Actor, at: datetime) -> Pushed:
 
 
 def take(
-    session: Session, reports: Sequence[DatasetReport], *, source_id: int | None, at: datetime
+    session: Session,
+    reports: Sequence[DatasetReport],
+    unread: Mapping[str, str] = NOTHING,
+    *,
+    source_id: int | None,
+    at: datetime,
 ) -> None:
     """Write what was seen to the inputs. One that nobody knew is added.
 
-    An input that this source told of before and that is missing now is unknown.
+    An input that this source told of before and that is missing now is unknown. `unread`: why a
+    check can't be read, by the name of its input.
     """
     names = {report.dataset for report in reports}
     held = {
@@ -84,12 +93,8 @@ def take(
         if source_id is not None and report.about is not None:
             said["source_id"] = source_id
     for slug, row in held.items():
-        if slug not in names and row.freshness_checked_at is not None:
-            values[row.id] = {
-                "loaded_at": None,
-                "freshness_checked_at": at,
-                "freshness_remark": "missing from the last check",
-            }
+        if slug not in names:
+            values[row.id] = _lost(row, unread.get(slug, ""), at)
     table = cast(Table, Dataset.__table__)
     for dataset_id, said in values.items():
         if said:
@@ -98,6 +103,23 @@ def take(
         if said.get("fresh_within") is not None:
             _promise(session, dataset_id, said["fresh_within"])
     session.expire_all()
+
+
+def _lost(row: AnyRow, why: str, at: datetime) -> dict[str, Any]:
+    """The columns of an input that its source no longer tells of, or not in a way that can be read.
+
+    Its schema was right when it was looked at; what a check that can't be read says of it is not
+    known.
+    """
+    remark = f"its last check can't be read: {why.rstrip('.')}" if why else MISSING
+    said: dict[str, Any] = {}
+    if row.freshness_checked_at is not None:
+        said |= {
+            "loaded_at": None, "freshness_checked_at": at, "freshness_remark": remark[:MAX_REMARK]
+        }  # fmt: skip
+    if why and row.schema_checked_at is not None:
+        said |= {"schema_ok": None, "schema_checked_at": at, "schema_remark": remark[:MAX_REMARK]}
+    return said
 
 
 COLUMNS = (
@@ -169,8 +191,7 @@ def observe(*, at: datetime) -> dict[int, Observation]:
         select(
             Panel,
             Dataset,
-            HealthSource.failures,
-            HealthSource.closed_at,
+            HealthSource,
             Lamp.state,
             Lamp.looked_at,
         )
@@ -181,13 +202,13 @@ def observe(*, at: datetime) -> dict[int, Observation]:
         .where(Panel.closed_at.is_(None), MlModel.retired_at.is_(None))
     )
     found = {}
-    for panel, dataset, failures, closed_at, state, looked_at in rows:
+    for panel, dataset, source, state, looked_at in rows:
         one = seen(
             panel.lane,
             dataset,
             at=at,
             stale_after=panel.stale_after,
-            is_mute=closed_at is not None or (failures or 0) >= FAILURES,
+            mute=why_mute(source),
         )
         is_recent = looked_at is not None and at - looked_at < WRITTEN_EVERY
         if not (is_recent and judge(one, rule_of(panel), now=at).state is state):
@@ -195,24 +216,33 @@ def observe(*, at: datetime) -> dict[int, Observation]:
     return found
 
 
+def why_mute(source: HealthSource | None) -> str:
+    """Why what a source said before is doubted, as a clause. Empty: it is not."""
+    if source is None:
+        return ""
+    if source.closed_at is not None:
+        return "its source is closed"
+    return why_unreachable(source.trouble, "its source") if source.failures >= FAILURES else ""
+
+
 def seen(
-    lane: Lane, dataset: Dataset, *, at: datetime, stale_after: int, is_mute: bool = False
+    lane: Lane, dataset: Dataset, *, at: datetime, stale_after: int, mute: str = ""
 ) -> Observation:
-    """What is known of one lane of an input. `is_mute`: its source no longer answers."""
+    """What is known of one lane of an input. `mute`: why its source no longer tells, if it doesn't."""
     match lane:
         case Lane.FRESHNESS:
-            return _freshness(dataset, at, stale_after, is_mute)
+            return _freshness(dataset, at, stale_after, mute)
         case Lane.SCHEMA:
-            return _schema(dataset, at, is_mute)
+            return _schema(dataset, at, mute)
         case _:
-            return _access(dataset, at, is_mute)
+            return _access(dataset, at, mute)
 
 
 def _gap(at: datetime, state: LampState, *clauses: str) -> Observation:
     return Observation(at, gap=state, remark="; ".join(clause for clause in clauses if clause))
 
 
-def _freshness(dataset: Dataset, at: datetime, stale_after: int, is_mute: bool) -> Observation:
+def _freshness(dataset: Dataset, at: datetime, stale_after: int, mute: str) -> Observation:
     checked_at = dataset.freshness_checked_at
     if checked_at is None:
         return _gap(at, LampState.NO_DATA, "its load was never checked")
@@ -223,17 +253,17 @@ def _freshness(dataset: Dataset, at: datetime, stale_after: int, is_mute: bool) 
         return _gap(at, LampState.NO_DATA, f"not checked since {_when(checked_at)}")
     age = max(0.0, (at - dataset.loaded_at).total_seconds())
     remark = f"loaded {_when(dataset.loaded_at)}"
-    if is_mute:
-        remark += ", as far as is known: its source does not answer"
-    return Observation(at, value=age, remark=remark, is_partial=is_mute, series="age")
+    if mute:
+        remark += f", as far as is known: {mute}"
+    return Observation(at, value=age, remark=remark, is_partial=bool(mute), series="age")
 
 
-def _schema(dataset: Dataset, at: datetime, is_mute: bool) -> Observation:
+def _schema(dataset: Dataset, at: datetime, mute: str) -> Observation:
     checked_at, ok = dataset.schema_checked_at, dataset.schema_ok
     if checked_at is None:
         return _gap(at, LampState.NO_DATA, "its schema was never checked")
-    if is_mute:
-        return _gap(at, LampState.UNREACHABLE, "its source does not answer")
+    if mute:
+        return _gap(at, LampState.UNREACHABLE, mute)
     if ok is None:
         return _gap(at, LampState.NO_DATA, dataset.schema_remark or "the check says nothing")
     if ok and dataset.schema_rows == 0:
@@ -247,12 +277,12 @@ def _schema(dataset: Dataset, at: datetime, is_mute: bool) -> Observation:
     )
 
 
-def _access(dataset: Dataset, at: datetime, is_mute: bool) -> Observation:
+def _access(dataset: Dataset, at: datetime, mute: str) -> Observation:
     checked_at, ok = dataset.access_checked_at, dataset.access_ok
     if checked_at is None:
         return _attested(dataset, at)
-    if is_mute:
-        return _gap(at, LampState.UNREACHABLE, "its source does not answer")
+    if mute:
+        return _gap(at, LampState.UNREACHABLE, mute)
     if ok is None:
         return _gap(at, LampState.NO_DATA, dataset.access_remark or "the check says nothing")
     overdue = _overdue(dataset, at)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from app.core.db import db, holds
 from app.core.errors import NotFoundError
-from app.health.datasets import FAILURES, LANES, STALE_AFTER, TITLES, seen
+from app.health.datasets import LANES, STALE_AFTER, TITLES, seen, why_mute
 from app.health.rules import LampState, Lane, Rule, judge, worst
 from app.health.showing import Shown, shown
 from app.health.tables import Dataset, DatasetModel, HealthSource, Panel
@@ -68,13 +68,13 @@ class _Row:
 
 def lamps_of(dataset: Dataset, source: HealthSource | None, *, at: datetime) -> dict[Lane, Shown]:
     """Schema, freshness and access at this moment. Freshness counts from the last load."""
-    is_mute = source is not None and (source.closed_at is not None or source.failures >= FAILURES)
-    return {lane: _lamp(dataset, lane, is_mute, at) for lane in LANES}
+    mute = why_mute(source)
+    return {lane: _lamp(dataset, lane, mute, at) for lane in LANES}
 
 
-def _lamp(dataset: Dataset, lane: Lane, is_mute: bool, at: datetime) -> Shown:
+def _lamp(dataset: Dataset, lane: Lane, mute: str, at: datetime) -> Shown:
     stale_after = int(STALE_AFTER.total_seconds())
-    found = seen(lane, dataset, at=at, stale_after=stale_after, is_mute=is_mute)
+    found = seen(lane, dataset, at=at, stale_after=stale_after, mute=mute)
     limit = dataset.fresh_within if lane is Lane.FRESHNESS else None
     above = None if limit is None else float(limit)
     judged = judge(found, Rule(above=above, stale_after=STALE_AFTER), now=at)

@@ -24,6 +24,7 @@ from app.health.slo_rules import (
     burning,
     dead_alerts,
     detection_delay,
+    is_quiet,
     remaining,
     time_to_exhaustion,
 )
@@ -31,6 +32,7 @@ from app.health.tables import Slo, SloCount, StateChange
 from app.registry.tables import MlModel
 
 NOTHING: Mapping[int, str] = {}
+URGENCY = ("", Burn.TICKET.value, Burn.PAGE.value)
 RUNNING = 0  # key of running totals, from which steps are made
 MISSED = timedelta(minutes=5)  # without a look for longer, nothing is claimed about a burn
 STEP = timedelta(minutes=1)  # sums are kept by the minute, as they were at its last look
@@ -198,6 +200,8 @@ def _judge(
     objective = objective_of(slo)
     found = burning(windows, objective, min_events=slo.min_events)
     after = found[0].alert.burn.value if found else ""
+    if URGENCY.index(after) < URGENCY.index(before) and not _has_ended(slo, windows, objective):
+        after = before
     since = slo.burning_since if after == before else (at if after else None)
     rows = cast(Table, Slo.__table__)
     session.execute(
@@ -215,6 +219,18 @@ def _judge(
     factor = found[0].factor if found else None
     _tell(session, slo, after, _in_words(slo.title, rate, left),
           {"rate": rate, "factor": factor, "left": left}, before=before, at=at)  # fmt: skip
+
+
+def _has_ended(slo: Slo, windows: Mapping[timedelta, Count], objective: Objective) -> bool:
+    """Whether the alerts that fired are known to be quiet. A gap hides a burn and does not end it."""
+    fired = {one.alert for one in burning(counts_of(slo), objective, min_events=slo.min_events)}
+    told = next((one.detail.get("factor") for one in burns(slo) if one.fact == "burning"), None)
+    of_level = [alert for alert in BURN_ALERTS if alert.burn == slo.burning]
+    fired |= {one for one in of_level if one.factor(objective.window) == told}
+    return all(
+        is_quiet(alert, windows, objective, min_events=slo.min_events)
+        for alert in fired or of_level
+    )
 
 
 def _tell(
@@ -330,8 +346,12 @@ def burn_lines(slo: Slo, *, at: datetime) -> list[BurnLine]:
             firing = Firing.FIRES
         elif long is None or short is None or not short.is_whole:
             firing = Firing.UNKNOWN
+        elif long.total < max(slo.min_events, 1):
+            firing = Firing.FEW
+        elif is_quiet(alert, counts, objective):
+            firing = Firing.QUIET
         else:
-            firing = Firing.FEW if long.total < max(slo.min_events, 1) else Firing.QUIET
+            firing = Firing.UNKNOWN
         lines.append(
             BurnLine(
                 alert,
@@ -357,18 +377,23 @@ def burns(slo: Slo, *, limit: int = 20) -> Sequence[StateChange]:
     ).all()
 
 
-def begin_anew(session: Session, slo: Slo) -> None:
+def begin_anew(session: Session, slo: Slo, *, at: datetime) -> None:
     """Forget what was counted: something else is from now on. In the caller's unit of work."""
     rows = cast(Table, SloCount.__table__)
     session.execute(delete(rows).where(rows.c.slo_id == slo.id))
     slo.counts, slo.looked_at, slo.trouble = {}, None, ""
+    _end(session, slo, f"{slo.title}: something else is counted from now on", at=at)
 
 
 def let_go(session: Session, slo: Slo, *, at: datetime) -> None:
     """End a burn that was told of: nobody counts any more. In the caller's unit of work."""
+    why = "is closed" if slo.closed_at else "is of a retired model"
+    _end(session, slo, f"{slo.title} {why}: nobody watches its error budget any more", at=at)
+
+
+def _end(session: Session, slo: Slo, sentence: str, *, at: datetime) -> None:
+    """End a burn that was told of, if there is one."""
     if slo.burning:
-        why = "is closed" if slo.closed_at else "is of a retired model"
-        sentence = f"{slo.title} {why}: nobody watches its error budget any more"
         _tell(session, slo, "", sentence, {}, at=at)
         slo.burning, slo.burning_since = "", None
 

@@ -10,20 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from app.core import plain_yaml
 from app.health import counting
 from app.health import openslo_queries as texts
 from app.health.counting import KEPT
 from app.health.service import SloDraft, slo_slug
 from app.health.sources.querying import promql
 from app.health.sources.scraping.specs import is_number
-from app.registry.files import PlainLoader
 from app.web.texts import UNSTORABLE
 
 VERSION = "openslo/v1"
 MAX_BYTES = 256 * 1024
-MAX_DEPTH = 40
 MAX_LEVELS = 50
 MAX_TOLD = 50
 OWN = "baton/"  # prefix of the annotations that hold what OpenSLO has no field for
@@ -86,31 +83,12 @@ def _documents(content: bytes | str) -> list[Any]:
     if size > MAX_BYTES:
         raise ValueError(f"The file is larger than {MAX_BYTES // 1024} KB.")
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        depth = 0
-        for event in yaml.parse(text, Loader=PlainLoader):
-            # A few aliases can stand for more than any machine has memory.
-            if isinstance(event, yaml.AliasEvent):
-                raise _Refused(f"Aliases, as in *{event.anchor}, are not taken. Write it out.")
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise _Refused("It is nested too deep.")
-        documents = [one for one in yaml.load_all(text, Loader=PlainLoader) if one is not None]
-    except _Refused as error:
-        raise ValueError(str(error.args[0])) from None
-    except UnicodeDecodeError:
-        raise ValueError("The file is not UTF-8 text.") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"Line {mark.line + 1}: " if mark else ""
-        raise ValueError(f"{where}this is not YAML: {error.problem}.") from None
-    except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError):
-        # TypeError: a key that is a list, which no mapping can hold.
-        raise ValueError("This is not YAML that can be read.") from None
-    if any(UNSTORABLE.search(one) for one in _texts(documents)):
+        found = [one for one in plain_yaml.documents(content) if one is not None]
+    except plain_yaml.NotPlainError as error:
+        raise ValueError(str(error)) from None
+    if any(UNSTORABLE.search(one) for one in _texts(found)):
         raise ValueError("It holds a character that can't be stored, such as NUL.")
-    return documents
+    return found
 
 
 def _texts(value: Any) -> Iterator[str]:

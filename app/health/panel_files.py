@@ -11,6 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
+from app.core import plain_yaml
 from app.health.panel_drafts import RULE
 from app.health.rules import Lane
 from app.health.schemas import (
@@ -164,31 +165,16 @@ def _step(node: yaml.Node, step: Any) -> tuple[int, yaml.Node] | None:
     return None
 
 
-class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # either
-    """YAML without what surprises: a key that stands twice is an error, not the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key, _ in node.value:
-            if isinstance(key.value, str) and key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} stands there twice", problem_mark=key.start_mark
-                )
-            if isinstance(key.value, str):
-                seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
 def read_file(content: bytes | str, *, is_json: bool = False) -> tuple[PanelFile, list[Problem]]:
     """What the file says, and all that is wrong with its form."""
     raw = content.encode() if isinstance(content, str) else content
     if len(raw) > MAX_BYTES:
         return PanelFile(), [Problem(f"A file has at most {MAX_BYTES >> 20} MB.")]
     try:
-        document, lines = _load_json(raw) if is_json else _load_yaml(raw)
-    except _UnreadableError as error:
-        return PanelFile(), [error.problem]
+        document, root = (_json(raw), None) if is_json else plain_yaml.document_and_tree(raw)
+    except plain_yaml.NotPlainError as error:
+        return PanelFile(), [Problem(error.sentence, error.line)]
+    lines = None if root is None else Lines(root)
     if not isinstance(document, dict) or not document:
         return PanelFile(), [Problem(f"The file is empty. It begins with format: {FORMAT}.")]
     try:
@@ -198,41 +184,11 @@ def read_file(content: bytes | str, *, is_json: bool = False) -> tuple[PanelFile
     return PanelFile(said.sources, said.models, lines), []
 
 
-class _UnreadableError(Exception):
-    def __init__(self, sentence: str, line: int | None = None) -> None:
-        super().__init__(sentence)
-        self.problem = Problem(sentence, line)
-
-
-def _load_json(raw: bytes) -> tuple[Any, None]:
+def _json(raw: bytes) -> Any:
     try:
-        return json.loads(raw), None
+        return json.loads(raw)
     except (ValueError, RecursionError):
-        raise _UnreadableError("This is not JSON that can be read.") from None
-
-
-def _load_yaml(raw: bytes) -> tuple[Any, Lines | None]:
-    try:
-        text = raw.decode("utf-8-sig")
-        # A few aliases can stand for more entries than any machine has memory.
-        for event in yaml.parse(text, Loader=PlainLoader):
-            if isinstance(event, yaml.AliasEvent):
-                mark = event.start_mark
-                raise _UnreadableError(
-                    f"Aliases, as in *{event.anchor}, are not taken. Write the entry out.",
-                    mark.line + 1 if mark else None,
-                )
-        node = yaml.compose(text, Loader=PlainLoader)
-        document = yaml.load(text, Loader=PlainLoader)  # noqa: S506 a safe one
-    except UnicodeDecodeError:
-        raise _UnreadableError("The file is not UTF-8 text.") from None
-    except yaml.MarkedYAMLError as error:
-        where = error.problem_mark or error.context_mark
-        line = where.line + 1 if where else None
-        raise _UnreadableError(f"this is not YAML: {error.problem}.", line) from None
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
-        raise _UnreadableError("This is not YAML that can be read.") from None
-    return document, Lines(node) if node is not None else None
+        raise plain_yaml.NotPlainError("This is not JSON that can be read.") from None
 
 
 def _problems(error: ValidationError, lines: Lines | None) -> list[Problem]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import contains_eager, joinedload
 from app.core.db import AnyRow, db
 from app.core.errors import NotFoundError
 from app.health.showing import COLUMNS
-from app.health.tables import EmbedLink, HealthSource, Lamp, Panel, StateChange
+from app.health.tables import Dataset, EmbedLink, HealthSource, Lamp, Panel, StateChange
 from app.registry.tables import MlModel
 from app.web.pagination import Page, decode_cursor, page_of
 
@@ -56,9 +56,11 @@ def _lamps() -> Select[Any]:
         select(
             Panel.id, Panel.slug, Panel.preset, Panel.closed_at, Panel.source_id, Panel.spec,
             Panel.k, Panel.n, Panel.min_rows,
-            HealthSource.name.label("source"), *_LAMP.values(), *of_panel,
+            HealthSource.name.label("source"), Dataset.slug.label("dataset"), *_LAMP.values(),
+            *of_panel,
         )
         .outerjoin(HealthSource, HealthSource.id == Panel.source_id)
+        .outerjoin(Dataset, Dataset.id == Panel.dataset_id)
         .outerjoin(Lamp, Lamp.panel_id == Panel.id)
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ from app.core.clock import now
 from app.core.db import db, unit_of_work
 from app.core.metrics import HEALTH_LAG_SECONDS, HEALTH_LOOKS
 from app.health import intake, recording, scrapes
-from app.health.asking import Asking
+from app.health.asking import Asking, why_unreachable
 from app.health.breaker import Breaker
 from app.health.rules import LampState, Observation
 from app.health.sources import SOURCES
@@ -155,9 +155,11 @@ def tick(*, at: datetime) -> Tick:
 
 def _record(looked: Looked) -> recording.Recorded:
     """Keep what a source said, and how the look went."""
+    seen = _observations(looked)
     if looked.answer is not None:
-        intake.take(looked.due.id, looked.answer, at=looked.at)
-    recorded = recording.record(_observations(looked), at=looked.at)
+        # What it said in several reports counts for more than what one look could see of it.
+        seen |= intake.take(looked.due.id, looked.answer, at=looked.at)
+    recorded = recording.record(seen, at=looked.at)
     _note(looked)
     HEALTH_LOOKS.labels(looked.due.kind, "unreachable" if looked.trouble else "answered").inc()
     if looked.answer is not None:
@@ -263,18 +265,14 @@ def _look(app: Flask, due: Due) -> Looked:
 def _observations(looked: Looked) -> dict[int, Observation]:
     """One observation for each panel of the source: what is left out has no data."""
     if looked.answer is None:
-        remark = f"{looked.due.host} does not answer"
+        remark = why_unreachable(looked.trouble, looked.due.host)
         gone = Observation(looked.at, gap=LampState.UNREACHABLE, remark=remark)
         return {watch.panel_id: gone for watch in looked.due.watches}
+    nothing = Observation(looked.at, gap=LampState.NO_DATA, remark="its source says nothing of it")
     return {
-        watch.panel_id: looked.answer.observations.get(watch.panel_id, _nothing(watch, looked.at))
+        watch.panel_id: looked.answer.observations.get(watch.panel_id, nothing)
         for watch in looked.due.watches
     }
-
-
-def _nothing(watch: Watch, at: datetime) -> Observation:
-    remark = "no report yet" if "verdict" in watch.spec else "no such series"
-    return Observation(at, gap=LampState.NO_DATA, remark=remark)
 
 
 def _note(looked: Looked) -> None:

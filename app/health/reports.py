@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -90,6 +90,8 @@ def take(
     known = [report for report in reports if report.model in models and report.kind in DRIFT]
     if not known:
         return {}
+    if source_id is not None:
+        known = _as_first_seen(session, known, models, source_id)
     new = _keep(session, known, models, source_id=source_id, at=at, sender=sender)
     panels = _panels(session, known, models, source_id=source_id, at=at)
     of_windows = _of_same_windows(session, known, models, source_id)
@@ -156,6 +158,45 @@ def identity_of(report: Report) -> str:
     end = report.window_end.astimezone(UTC).isoformat()
     parts = (report.model_version, start, end, report.method, report.reference_id)
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def _as_first_seen(
+    session: Session, reports: Sequence[Report], models: Mapping[str, int], source_id: int
+) -> list[Report]:
+    """The reports, those without a time with that of the first look that found them as they are.
+
+    A file that nobody writes any more is found at every look. It is not news each time.
+    """
+    found = []
+    for report in reports:
+        held = None if report.is_dated else _newest_of(session, report, models, source_id)
+        if held is not None and _content(report_of(held, report.model)) == _content(report):
+            report = replace(report, window_end=held.window_end)
+        found.append(report)
+    return found
+
+
+def _newest_of(
+    session: Session, report: Report, models: Mapping[str, int], source_id: int
+) -> DriftReport | None:
+    return session.scalars(
+        select(DriftReport)
+        .where(
+            DriftReport.model_id == models[report.model],
+            DriftReport.kind == report.kind,
+            DriftReport.source_id == source_id,
+            DriftReport.method == report.method,
+            DriftReport.model_version == report.model_version,
+        )
+        .order_by(DriftReport.window_end.desc())
+        .limit(1)
+    ).first()
+
+
+def _content(report: Report) -> Report:
+    """What a report says, whenever it came and whatever is not kept of it."""
+    never = datetime.min.replace(tzinfo=UTC)
+    return replace(report, window_end=never, sender="", is_above=None, is_dated=True)
 
 
 def _keep(

@@ -38,6 +38,16 @@ FailureMode = Annotated[str, Field(pattern=r"^[a-z0-9_]*$", max_length=MAX_FAILU
 Severity = Annotated[int, Field(ge=1, le=4)]
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("No such time exists in UTC.") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
     if why := why_no_spec(value):
         raise ValueError(why)
@@ -452,8 +462,8 @@ class PanelList(BaseModel):
 
 
 class ReadingListing(Strict):
-    since: AwareDatetime | None = Field(None, alias="from")
-    until: AwareDatetime | None = Field(None, alias="to")
+    since: Moment | None = Field(None, alias="from")
+    until: Moment | None = Field(None, alias="to")
     by: Literal["window", "hour"] = Field(
         "window", description="Each window is kept for some days, hours for 400."
     )
@@ -583,17 +593,17 @@ class ReportQuery(Said):
     direction: Literal["above", "below"] | None = Field(
         None, description="Of Baton's own small report: the side that is outside."
     )
-    window_start: AwareDatetime | None = None
-    window_end: AwareDatetime | None = None
+    window_start: Moment | None = None
+    window_end: Moment | None = None
     reference_id: str | None = Field(None, max_length=120)
-    reference_at: AwareDatetime | None = None
+    reference_at: Moment | None = None
     rows: int | None = Field(None, ge=0, lt=2**53)
     source: str | None = Field(None, max_length=120, description="Who sends it.")
 
 
 class ContractQuery(Said):
     dataset: str | None = Field(None, max_length=160)
-    checked_at: AwareDatetime | None = None
+    checked_at: Moment | None = None
     expected: list[str] | None = Field(
         None, max_length=500, description="Inputs that the check has to speak of."
     )

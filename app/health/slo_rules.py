@@ -143,6 +143,29 @@ def burning(
     return found
 
 
+def is_quiet(
+    alert: BurnAlert,
+    counts: Mapping[timedelta, Count],
+    objective: Objective,
+    *,
+    min_events: float = 0,
+) -> bool:
+    """Whether it is known that an alert does not fire, and not only unknown that it does.
+
+    One of its windows was seen whole and burns no faster than it may, or the long one holds too
+    few events.
+    """
+    long = counts.get(alert.long)
+    if long is not None and long.is_whole and long.total < max(min_events, 1):
+        return True
+    factor = alert.factor(objective.window)
+    return any(
+        (burn_rate(count, objective) or 0) <= factor
+        for count in (long, counts.get(alert.short))
+        if count is not None and count.is_whole
+    )
+
+
 def dead_alerts(objective: Objective) -> list[BurnAlert]:
     """The burn alerts that can never fire: even total failure burns no faster than their factor.
 

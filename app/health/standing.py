@@ -1,5 +1,6 @@
 """How one model stands: what its health page shows, and its card on the model's page. Reads only.
 
+Its drift lanes are in `drift_lanes`, its data inputs in `input_lamps`.
 Each part of the page asks for what it shows, so that a part can be asked for alone. How many
 panels a model has changes no number of queries.
 """
@@ -7,12 +8,10 @@ panels a model has changes no number of queries.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from itertools import groupby
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
 
 from app.core.db import db
 from app.health import budgets, history, levels
@@ -23,26 +22,13 @@ from app.health.recording import figure
 from app.health.rules import DRIFT, WORST_FIRST, LampState, Lane
 from app.health.showing import Shown, shown
 from app.health.slo_rules import BURN_ALERTS, Burn, Count, Objective
-from app.health.tables import (
-    Dataset,
-    DatasetModel,
-    DriftReport,
-    HealthSource,
-    Lamp,
-    LatencyBudget,
-    Panel,
-    Slo,
-)
+from app.health.tables import HealthSource, Lamp, LatencyBudget, Panel, Slo
 from app.web.times import duration
 
 MOST_POINTS = 150  # of a line on a card: two for each slot
 DRILLED_WITHIN = 90  # days
-OLD_REFERENCE = timedelta(days=30)
-SOON = timedelta(days=14)  # until a review is due
 SHOWN_BURNS = (timedelta(hours=1), timedelta(hours=6), timedelta(days=3))
 PERCENTILE = re.compile(r"\bp(\d{2})(\d*)\b")
-OFFSET = re.compile(r"\boffset\s+(\d+)([smhdw])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 HEADED = (Lane.LATENCY, Lane.THROUGHPUT, *DRIFT)  # lanes that have a card
 
 
@@ -393,137 +379,6 @@ def _throughput(
     )
 
 
-# --- Drift ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One line of how a drift lane is judged."""
-
-    term: str
-    text: str
-    age: str = ""  # of a reference, as in: 3 days old
-    is_old: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DriftLane:
-    """One of the three lanes. They are never merged."""
-
-    lane: Lane
-    title: str
-    shown: Watched | None
-    beside: Sequence[Watched] = ()
-    chart: Chart | None = None
-    facts: Sequence[Fact] = ()
-
-
-def drift_of(model_id: int, panels: Sequence[Watched], *, at: datetime) -> list[DriftLane]:
-    headed = heads(panels, ())
-    lanes = {lane: headed.get(lane, []) for lane in DRIFT}
-    worst = [found[0] for found in lanes.values() if found]
-    wishes = [history.Wish(one.row, 14 * history.DAY) for one in worst]
-    pasts = history.pasts(model_id, wishes, at=at)
-    reports = history.newest_reports(model_id, [one.row for one in worst], at=at)
-    return [
-        DriftLane(
-            lane,
-            LANES[lane],
-            found[0],
-            found[1:],
-            chart_of(found[0], pasts[found[0].row.id]),
-            _facts(found[0], reports.get(found[0].row.id), at=at),
-        )
-        if found
-        else DriftLane(lane, LANES[lane], None)
-        for lane, found in lanes.items()
-    ]
-
-
-def _facts(one: Watched, report: DriftReport | None, *, at: datetime) -> list[Fact]:
-    row = one.row
-    found = [
-        Fact("Method", _method(row, report)),
-        Fact("Threshold", _threshold(one, report)),
-        Fact("Window", duration(_window(row, report))),
-        Fact("Rows", _rows(row)),
-        _reference(row, report, at),
-    ]
-    if report is not None and (worst := _worst_parts(report)):
-        found.insert(1, Fact("Outside", worst))
-    return found
-
-
-def _method(row: Any, report: DriftReport | None) -> str:
-    if report is not None and report.method:
-        looked_at = len(report.parts)
-        return report.method + (f", over {looked_at} features" if looked_at > 1 else "")
-    if row.spec.get("stat") == "distribution_gap":
-        return "Largest gap between two distributions of latency"
-    if row.spec.get("query"):
-        return f"A query of {row.source}" if row.source else "A query"
-    return str(row.spec.get("method") or "Not told yet")
-
-
-def _worst_parts(report: DriftReport) -> str:
-    """The features that are outside, the furthest first."""
-    outside = [part for part in report.parts if part.get("is_outside")]
-    outside.sort(key=lambda part: -abs(part.get("value") or 0.0))
-    named = [
-        part["name"] + ("" if part.get("value") is None else f" {figure(part['value'], '')}")
-        for part in outside[:3]
-    ]
-    more = len(outside) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
-
-
-def _threshold(one: Watched, report: DriftReport | None) -> str:
-    row = one.row
-    if row.spec.get("verdict") == "tool":
-        if report is None or report.threshold is None:
-            return "The tool’s own verdict"
-        text = f"{figure(report.threshold, row.unit)}, the tool’s own"
-    elif one.limit is None:
-        return "None is set"
-    else:
-        text = f"{'Above' if row.above is not None else 'Below'} {figure(one.limit, row.unit)}"
-    return text + (f", in {row.k} of {row.n} windows" if row.n > 1 else "")
-
-
-def _window(row: Any, report: DriftReport | None) -> timedelta:
-    if report is not None and report.window_start is not None:
-        return report.window_end - report.window_start
-    return timedelta(seconds=row.window)
-
-
-def _rows(row: Any) -> str:
-    if row.rows is None:
-        return "The source does not say"
-    least = f" of the {figure(row.min_rows, '')} that it takes" if row.rows < row.min_rows else ""
-    return figure(row.rows, "") + least
-
-
-def _reference(row: Any, report: DriftReport | None, at: datetime) -> Fact:
-    if report is not None:
-        name, taken_at = report.reference_id or "Not named", report.reference_at
-        if taken_at is None:
-            return Fact("Reference", name)
-        age = max(at - taken_at, timedelta(0))
-        said = f"{age.days} days old" if age.days > 1 else f"{duration(age)} old"
-        return Fact("Reference", name, said, age > OLD_REFERENCE)
-    if offset := _offset(row.spec):
-        return Fact("Reference", f"The same {duration(row.window)}, {duration(offset)} before")
-    return Fact("Reference", "Not told yet")
-
-
-def _offset(spec: Mapping[str, Any]) -> int | None:
-    """How long ago the reference of a latency panel was, in seconds."""
-    if spec.get("stat") == "distribution_gap":
-        return int(spec.get("offset", SECONDS["w"]))
-    found = OFFSET.search(str(spec.get("query", "")))
-    return int(found[1]) * SECONDS[found[2]] if found else None
-
-
 # --- Stages -----------------------------------------------------------------------------------
 
 
@@ -594,94 +449,3 @@ def ladder_of(record: LatencyBudget, *, at: datetime) -> list[Rung]:
         Rung(rung, (today - rung.drilled_on).days if rung.drilled_on else None)
         for rung in budgets.draft_of(record).ladder
     ]
-
-
-# --- Data inputs ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class InputCell:
-    """A lamp of a data input."""
-
-    watched: Watched
-    state: LampState
-    line: str
-    loaded_at: datetime | None = None  # of a freshness that can be counted
-    fresh_for: float | None = None  # seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    dataset: Dataset
-    cells: Mapping[Lane, InputCell]
-    reviewed: str  # when access was last reviewed, or is due
-    is_due: bool
-
-    @property
-    def place(self) -> int:
-        return min((WORST_FIRST.index(cell.state) for cell in self.cells.values()), default=99)
-
-
-def inputs_of(model_id: int, panels: Sequence[Watched], *, at: datetime) -> list[Input]:
-    """The data inputs of a model with their lamps, the worst first."""
-    rows = db.session.scalars(
-        select(Dataset)
-        .join(DatasetModel, DatasetModel.dataset_id == Dataset.id)
-        .where(DatasetModel.model_id == model_id)
-        .options(joinedload(Dataset.team))
-        .order_by(Dataset.slug)
-    ).all()
-    found = sorted(
-        (one for one in panels if one.row.dataset_id), key=lambda one: one.row.dataset_id
-    )
-    by_input = {key: list(some) for key, some in groupby(found, lambda one: one.row.dataset_id)}
-    inputs = [_input(row, by_input.get(row.id, ()), at) for row in rows]
-    return sorted(inputs, key=lambda one: one.place)
-
-
-def _input(row: Dataset, panels: Sequence[Watched], at: datetime) -> Input:
-    cells: dict[Lane, InputCell] = {}
-    for one in panels:
-        if one.lane is Lane.FRESHNESS:
-            cells.setdefault(one.lane, _freshness(row, one, at))
-        else:
-            cells.setdefault(one.lane, InputCell(one, one.shown.state, _line_of(row, one)))
-    reviewed, is_due = _review(row, at)
-    return Input(row, cells, reviewed, is_due)
-
-
-def _freshness(row: Dataset, one: Watched, at: datetime) -> InputCell:
-    """Counted from the last load to this moment, not to the last look."""
-    limit = one.row.above
-    is_known = one.shown.state in (LampState.OK, LampState.BREACH, LampState.PARTIAL)
-    if row.loaded_at is None or not is_known:
-        return InputCell(one, one.shown.state, one.shown.line)
-    state = one.shown.state
-    if state is LampState.OK and limit is not None:
-        age = (at - row.loaded_at).total_seconds()
-        state = LampState.BREACH if age > limit else state
-    return InputCell(one, state, "", row.loaded_at, limit)
-
-
-def _line_of(row: Dataset, one: Watched) -> str:
-    """What stands under the word of a schema or an access."""
-    if one.shown.state is not LampState.OK:
-        return one.row.remark or one.shown.line
-    said = row.contract if one.lane is Lane.SCHEMA else row.access_role
-    return said or one.shown.line
-
-
-def _review(row: Dataset, at: datetime) -> tuple[str, bool]:
-    """When access was reviewed, or when it has to be."""
-    today = at.date()
-    for what, day in (("ends", row.access_ends_on), ("review due", row.access_review_due)):
-        if day is not None and day - today <= SOON:
-            return f"{what} {day_in_words(day, today)}", True
-    if row.access_reviewed_on is not None:
-        return f"reviewed {day_in_words(row.access_reviewed_on, today)}", False
-    return "never reviewed", True
-
-
-def day_in_words(day: date, today: date) -> str:
-    """As in: 12 February, with the year when it is another."""
-    return f"{day.day} {day:%B}" + ("" if day.year == today.year else f" {day.year}")

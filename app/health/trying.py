@@ -13,11 +13,12 @@ from typing import cast
 
 from sqlalchemy import Table, update
 
-from app.core.db import end_read, unit_of_work
+from app.core.db import db, end_read, unit_of_work
 from app.health import scrapes
 from app.health.asking import Asking
 from app.health.polling import counts_of, watches_of
 from app.health.recording import figure
+from app.health.reports import models_called
 from app.health.rules import LampState
 from app.health.source_queries import panels_on
 from app.health.sources import SOURCES
@@ -97,7 +98,7 @@ def ask_now(source: HealthSource, *, at: datetime) -> Tried:
         time.monotonic() - began,
         found=found,
         unread=_unread(answer, titles),
-        remarks=tuple(answer.remarks[:MAX_REMARKS]),
+        remarks=(*answer.remarks[:MAX_REMARKS], *_of_strangers(answer)),
     )
 
 
@@ -165,6 +166,16 @@ def _unread(answer: Answer, titles: Mapping[int, str]) -> list[str]:
             said.append(f"{title}: {seen.remark or seen.gap.value.replace('_', ' ')}")
     more = len(said) - MAX_UNREAD
     return [*said[:MAX_UNREAD], f"and {more} more"] if more > 0 else said
+
+
+def _of_strangers(answer: Answer) -> list[str]:
+    """What becomes of reports about models that nobody registered: nobody will see them."""
+    named = {report.model for report in answer.reports}
+    strangers = named - set(models_called(db.session(), named)) if named else set()
+    if not strangers:
+        return []
+    left_out = f"No model in production is called {_named(strangers)}: such reports are left out."
+    return [f"{left_out} Register it, or correct the name."]
 
 
 def _look_soon(source_id: int, at: datetime) -> None:

@@ -10,9 +10,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import local
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
 CONNECT, ANSWER = 1.0, 3.0  # seconds, the second until the next byte
 WHOLE = 8.0  # seconds, for all of an answer
@@ -80,8 +84,12 @@ def _refuse_own_secrets(netloc: str) -> None:
     except (OSError, UnicodeError):
         raise UnreachableError(f"{netloc} is a name that can't be looked up.") from None
     for *_, address in found:
-        if is_never_asked(str(address[0]).partition("%")[0]):
-            raise UnreachableError(f"{netloc} leads to an address that Baton never asks.")
+        _refuse_if_never_asked(address, netloc)
+
+
+def _refuse_if_never_asked(address: tuple[Any, ...], netloc: str) -> None:
+    if is_never_asked(str(address[0]).partition("%")[0]):
+        raise UnreachableError(f"{netloc} leads to an address that Baton never asks.")
 
 
 def is_never_asked(name: str) -> bool:
@@ -95,12 +103,51 @@ def is_never_asked(name: str) -> bool:
     return any(one in network for network in NEVER if network.version == one.version)
 
 
+# A name may lead elsewhere by the time it is looked up again, to connect. So each new connection is
+# looked at before anything is sent over it.
+
+
+class _Connection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _looked_at(super()._new_conn(), self.host)
+
+
+class _EncryptedConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _looked_at(super()._new_conn(), self.host)
+
+
+def _looked_at(made: socket.socket, host: str) -> socket.socket:
+    try:
+        _refuse_if_never_asked(made.getpeername(), host)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _EncryptedPool(HTTPSConnectionPool):
+    ConnectionCls = _EncryptedConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _EncryptedPool}
+
+
 def _session() -> requests.Session:
     """One for each thread, so that connections are kept. Neither proxies nor cookies."""
     session: requests.Session | None = getattr(_sessions, "session", None)
     if session is None:
         session = _sessions.session = requests.Session()
         session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter())
     session.cookies.clear()
     return session
 

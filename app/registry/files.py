@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from app.core import plain_yaml
 from app.registry.drafts import ModelEntry, RegistryFile, TeamEntry, each_once, matchers_once
 from app.registry.schemas import (
     Address,
@@ -84,27 +84,11 @@ class ModelInFile(Strict):
 Entry = TypeVar("Entry", TeamInFile, ModelInFile)
 
 
-class PlainLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML without what surprises: a key that stands twice is an error, not the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"{key.value} stands there twice", problem_mark=key.start_mark
-                )
-            if isinstance(key.value, str):
-                seen.add(key.value)
-        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
 def read_file(content: bytes | str, *, is_json: bool = False) -> tuple[RegistryFile, list[str]]:
     """What the file says, and what is wrong with it, a sentence each."""
     try:
-        document = _load_json(content) if is_json else _load_yaml(content)
-    except ValueError as error:
+        document = _load_json(content) if is_json else plain_yaml.document(content)
+    except (ValueError, plain_yaml.NotPlainError) as error:
         return RegistryFile(), [str(error)]
     if not isinstance(document, dict) or not document:
         return RegistryFile(), ["The file is empty. It needs a list of teams, of models, or both."]
@@ -128,27 +112,6 @@ def _load_json(content: bytes | str) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError):
         raise ValueError("This is not JSON that can be read.") from None
-
-
-def _load_yaml(content: bytes | str) -> Any:
-    """The document in the file. Raises ValueError with a sentence."""
-    try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
-        # A few aliases can stand for more entries than any machine has memory.
-        for event in yaml.parse(text, Loader=PlainLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise ValueError(
-                    f"Aliases, as in *{event.anchor}, are not taken. Write the entry out."
-                )
-        return yaml.load(text, Loader=PlainLoader)  # noqa: S506
-    except UnicodeDecodeError:
-        raise ValueError("The file is not UTF-8 text.") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"Line {mark.line + 1}: " if mark else ""
-        raise ValueError(f"{where}this is not YAML: {error.problem}.") from None
-    except (yaml.YAMLError, RecursionError):
-        raise ValueError("This is not YAML that can be read.") from None
 
 
 def _entries(

@@ -121,16 +121,16 @@ def test_health_reads_without_a_script(site, visit, watched):
 
 def test_a_load_turns_to_breach_in_the_second_it_is_too_old(site, visit, written):
     model = new_model(FED)
+    page = site.signed_in(visit, complains=True)
     at, limit = now(), 30 * MINUTE
-    # To the second, as the page tells it.
-    loaded_at = (at - limit + timedelta(seconds=12)).replace(microsecond=0)
+    # To the second, as the page tells it, and long enough for a slow machine to show the page.
+    loaded_at = (at - limit + timedelta(seconds=15)).replace(microsecond=0)
     row = factories.dataset(
         f"events.{at.timestamp():.0f}", model, loaded_at=loaded_at, freshness_checked_at=at,
         fresh_within=int(limit.total_seconds()),
     )  # fmt: skip
     panel(model, Lane.FRESHNESS, LampState.OK, 1_700.0, at, dataset_id=row.id, unit="s",
           above=limit.total_seconds(), title="Freshness")  # fmt: skip
-    page = site.signed_in(visit, complains=True)
     # Whatever the server would say, the script says it.
     page.route("**/health/part/**", lambda route: route.abort())
 

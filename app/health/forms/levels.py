@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import (
@@ -22,12 +21,12 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.form import Form
 from wtforms.validators import InputRequired, Length, NumberRange, Optional, ValidationError
 
+from app.core import plain_yaml
 from app.health import counting
 from app.health.budgets import CLOCKS, MOST_ROWS, BudgetDraft, Rung, Stage
 from app.health.service import SloDraft
 from app.health.slo_rules import MIN_EVENTS
 from app.health.tables import HealthSource, LatencyBudget, Panel, Slo
-from app.registry.files import PlainLoader
 from app.web.texts import UNSTORABLE
 
 NONE = 0
@@ -205,20 +204,13 @@ class LevelForm(FlaskForm):
         return {name: said for name, said in held.items() if name != counting.KEPT}
 
     def _read_spec(self) -> dict[str, Any]:
-        text = self.spec.data or ""
         try:
-            has_alias = any(
-                isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, PlainLoader)
-            )
-            said = None if has_alias else yaml.load(text, Loader=PlainLoader)  # noqa: S506 a safe one
-            is_plain = _is_plain(said)
-        except (yaml.YAMLError, RecursionError, ValueError, TypeError):
-            raise ValidationError("This is not YAML that can be read.") from None
-        if has_alias:
-            raise ValidationError("Aliases are not taken. Write it out.")
+            said = plain_yaml.document(self.spec.data or "")
+        except plain_yaml.NotPlainError as error:
+            raise ValidationError(str(error)) from None
         if not isinstance(said, dict) or not said:
             raise ValidationError("Name a metric, as in metric: requests_total.")
-        if not is_plain or UNSTORABLE.search(str(said)):
+        if not _is_plain(said) or UNSTORABLE.search(str(said)):
             raise ValidationError("It holds something other than texts, numbers and lists.")
         said.pop(counting.KEPT, None)
         return said

@@ -100,6 +100,7 @@ class Report:
     parts: tuple[Part, ...] = ()
     remark: str = ""
     sender: str = ""
+    is_dated: bool = True  # else nothing says when its window ended, and that is when it was read
 
     @property
     def series(self) -> str:
@@ -142,6 +143,9 @@ class Answer:
     )  # by SLO: why some or all of its windows are missing, a sentence
     reports: Sequence[Report] = ()
     datasets: Sequence[DatasetReport] = ()
+    unread: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by data input: why its check can't be read, a sentence
     totals: Totals | None = None  # to be kept, for the rates of later looks
     bounds: Mapping[str, Sequence[float]] = field(default_factory=dict)  # histogram -> bucket ends
     remarks: Sequence[str] = ()  # what was odd, a sentence each

@@ -38,7 +38,7 @@ from app.health.sources.scraping.specs import (
 
 def _observe(look: Look, spec: Mapping[str, Any], window: int) -> Observation:
     plan = plan_of(spec)
-    at = min(look.found[selector].at(look.now) for selector in plan.main)
+    at = min(look.found[selector].at(look.now) for selector in plan.all)
     try:
         seen = READERS[spec["stat"]](look, spec, plan, window)
         rows = seen.rows

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flask import Response, request, url_for
@@ -11,7 +12,16 @@ from flask_wtf import FlaskForm
 
 from app.core.clock import now
 from app.core.errors import BatonError, ConflictError, RefusedError
-from app.health import budgets, counting, level_imports, level_lint, levels, openslo_out, service
+from app.health import (
+    budgets,
+    counting,
+    level_imports,
+    level_lint,
+    levels,
+    openslo_out,
+    service,
+    standing,
+)
 from app.health.forms.levels import BudgetForm, LevelForm, OpenSloForm, SeenForm, seen_version
 from app.health.level_imports import sources_that_count
 from app.health.limit_lint import lint_objective
@@ -315,6 +325,7 @@ def _done(plan: level_imports.Plan) -> str:
 @requires(Role.VIEWER)
 def budget(slug: str) -> ResponseReturnValue:
     model = registry.model_by_slug(slug)
+    at = now()
     panels = {one.id: one for one in budgets.panels_for(model.id)}
     return page(
         "health/budget.html",
@@ -324,8 +335,9 @@ def budget(slug: str) -> ResponseReturnValue:
         by_slug={one.slug: one for one in panels.values()},
         slos={one.id: one for one in levels.of_model(model.id)},
         slack_of=budgets.slack_of,
+        ladder_of=partial(standing.ladder_of, at=at),
         clocks=budgets.CLOCKS,
-        today=now().date(),
+        today=at.date(),
     )
 
 

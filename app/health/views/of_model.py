@@ -7,7 +7,7 @@ from flask.blueprints import BlueprintSetupState
 from flask.typing import ResponseReturnValue
 
 from app.core.clock import now
-from app.health import budgets, standing
+from app.health import budgets, drift_lanes, input_lamps, standing
 from app.health.views.blueprint import bp
 from app.people.access import requires
 from app.people.rules import Role
@@ -81,7 +81,7 @@ def _part(
                 "levels": standing.levels_of(model.id, panels, records, at=at),
             }
         case "drift":
-            return {"drift": standing.drift_of(model.id, panels, at=at)}
+            return {"drift": drift_lanes.drift_of(model.id, panels, at=at)}
         case "stages":
             records = budgets.of_model(model.id)
             return {
@@ -90,7 +90,7 @@ def _part(
                 "others": standing.others(panels, records),
             }
         case _:
-            return {"inputs": standing.inputs_of(model.id, panels, at=at)}
+            return {"inputs": input_lamps.inputs_of(model.id, panels, at=at)}
 
 
 # --- Words on charts
@@ -121,4 +121,4 @@ def percent(share: float) -> str:
 
 @bp.app_template_filter("plain_day")
 def plain_day(day: date) -> str:
-    return standing.day_in_words(day, page_time().date())
+    return input_lamps.day_in_words(day, page_time().date())

@@ -33,6 +33,7 @@ class Reference:
     shares: dict[str, list[float]]
     best_sellers: list[int]
     popularity_share: float
+    taken_at: str | None = None  # not told by references of before it was kept
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self)))
@@ -80,6 +81,7 @@ def make_reference(
         shares={name: _shares(columns[name], edges[name]).tolist() for name in FEATURES},
         best_sellers=best_sellers,
         popularity_share=round(float(np.isin(shown, best_sellers).mean()), 4),
+        taken_at=model.trained_at,
     )
 
 

@@ -51,6 +51,7 @@ class Windows:
             "window_start": start.isoformat(),
             "window_end": at.isoformat(),
             "reference_id": self._reference.id,
+            "reference_at": self._reference.taken_at,
             "source": "recommender",
         }
         inputs = {

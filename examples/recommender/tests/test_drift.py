@@ -47,7 +47,7 @@ def windows(reference) -> Windows:
     return Windows(reference, length=MINUTE, at=NOON)
 
 
-def test_a_full_window_closes_on_time_and_the_next_begins_where_it_ended(windows, shop):
+def test_a_full_window_closes_on_time_and_the_next_begins_where_it_ended(windows, shop, model):
     for minute in (1, 2):
         for request in asked(shop, MINIMUM_ROWS):
             windows.asked(request)
@@ -57,6 +57,7 @@ def test_a_full_window_closes_on_time_and_the_next_begins_where_it_ended(windows
     first, second = (one for one in windows.as_json() if one["kind"] == "input")
     assert first["rows"] == MINIMUM_ROWS
     assert first["window_end"] == second["window_start"]
+    assert first["reference_at"] == model.trained_at
 
 
 @pytest.mark.parametrize("rows", [0, 1, MINIMUM_ROWS - 1])

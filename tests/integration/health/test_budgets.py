@@ -93,6 +93,18 @@ def test_what_is_due_or_too_little_is_told(signed_in, row):
     assert "Never tested" in text
 
 
+def test_a_rung_reads_on_the_record_as_on_the_page_of_health(signed_in, row):
+    reader = signed_in(Role.VIEWER)
+
+    record = words(reader.get(BUDGET).text)
+    health = words(reader.get("/models/recsys-home/health").text)
+
+    rungs = record[record.index("Failover ladder") :]
+    assert "When: " in rungs
+    said = rungs[rungs.index("1 ") : rungs.index("Never tested") + len("Never tested")]
+    assert said in health
+
+
 def test_stages_that_take_more_than_there_is_are_told(signed_in, model, at):
     draft = BudgetDraft("", 99, 100, stages=(Stage("A", 90), Stage("B", 30)))
     budgets.create("recsys-home", draft, by=KIM, at=at)

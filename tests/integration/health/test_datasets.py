@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from app.core.db import db, unit_of_work
 from app.core.errors import BadRequestError, ConflictError, NotFoundError
@@ -121,6 +121,24 @@ def test_an_input_that_its_source_leaves_out_is_unknown(model, at):
     assert dataset().freshness_remark == "missing from the last check"
 
 
+def test_an_input_whose_check_can_not_be_read_is_unknown_and_says_why(model, at):
+    checks = source()
+    take(fresh(at, at), schema(at, True), access(at, True), at=at, source_id=checks.id)
+    datasets.link(NAME, "recsys-home", by=KIM, at=at)
+    later = at + timedelta(minutes=2)
+    with unit_of_work() as session:
+        why = {NAME: "A report of pandera has SCHEMA or DATA.", "never.heard_of": "It is odd."}
+        datasets.take(session, (), why, source_id=checks.id, at=later)
+    assert states(later) == {
+        Lane.FRESHNESS: LampState.NO_DATA, Lane.SCHEMA: LampState.NO_DATA,
+        Lane.ACCESS: LampState.OK,
+    }  # fmt: skip
+    lamps = db.session.scalars(select(Lamp).where(Lamp.lane != Lane.ACCESS))
+    remark = "its last check can't be read: A report of pandera has SCHEMA or DATA"
+    assert {lamp.remark for lamp in lamps} == {remark}
+    assert db.session.scalars(select(Dataset.slug)).all() == [NAME]
+
+
 def test_another_source_says_nothing_of_the_inputs_of_this_one(model, at):
     checks = source()
     take(fresh(at, at), at=at, source_id=checks.id)
@@ -139,6 +157,24 @@ def test_a_source_that_does_not_answer_leaves_checks_unknown_and_freshness_count
         Lane.ACCESS: LampState.UNREACHABLE,
     }
     assert states(at + timedelta(hours=2))[Lane.FRESHNESS] is LampState.BREACH
+
+
+def test_an_input_whose_source_answers_oddly_says_how_and_not_that_it_is_silent(model, at):
+    checks = source(failures=3)
+    take(schema(at, True), at=at, source_id=checks.id)
+    datasets.link(NAME, "recsys-home", by=KIM, at=at)
+    for trouble, remark in (
+        ("It answered with status 503.", "its source answered with status 503"),
+        ("x.test did not answer in time.", "x.test did not answer in time"),
+        ("", "its source does not answer"),
+    ):
+        with unit_of_work() as session:
+            session.scalars(select(HealthSource)).one().trouble = trouble
+        assert states(at + timedelta(minutes=2))[Lane.SCHEMA] is LampState.UNREACHABLE
+        lamp = db.session.scalars(select(Lamp).where(Lamp.lane == Lane.SCHEMA)).one()
+        assert lamp.remark == remark
+        with unit_of_work() as session:
+            session.execute(delete(Lamp))
 
 
 def test_a_schema_that_breaks_is_a_breach_and_a_check_that_did_not_run_is_no_data(model, at):

@@ -313,6 +313,17 @@ def test_readings_come_in_order_and_in_pages(reader, model, at):
     assert reader("GET", "/models/recsys-home/panels/p99/readings?from=noon").status_code == 422
 
 
+def test_a_time_that_utc_does_not_know_is_refused(reader, model):
+    factories.panel(model, slug="p99")
+    readings = "/models/recsys-home/panels/p99/readings"
+
+    late = reader("GET", f"{readings}?from=9999-12-31T23:59:59-14:00")
+    early = reader("GET", f"{readings}?to=0001-01-01T00:00:00%2B14:00")
+
+    assert late.status_code == early.status_code == 422
+    assert "No such time exists in UTC." in late.text
+
+
 def test_states_of_models_are_told_with_their_age(reader, model):
     at = now()
     panel = factories.panel(model, slug="p99")

@@ -115,6 +115,23 @@ def test_what_is_counted_no_more_says_since_when(signed_in, slo):
     assert "Within its budget" not in text
 
 
+def test_an_alert_whose_windows_were_not_seen_whole_says_why_nothing_is_claimed(signed_in, slo):
+    at = now()
+    for ago, total in ((10, 0), (0, 10_000)):
+        with unit_of_work() as session:
+            moment = at - timedelta(minutes=ago)
+            levels.take_counts(session, {slo.id: {0: (0, total)}}, at=moment)
+    reader = signed_in(Role.VIEWER)
+
+    text = words(reader.get(f"{LEVELS}/within").text)
+
+    assert "Not measured" in text
+    assert "What is not measured has windows that were not seen whole yet" in text
+
+    count(slo, 0, 10_000)
+    assert "not measured" not in words(reader.get(f"{LEVELS}/within").text).lower()
+
+
 def test_a_level_that_can_not_be_counted_says_why(signed_in, slo):
     with unit_of_work() as session:
         levels.take_counts(session, {}, {slo.id: "No bucket ends at 0.12."}, at=now())
@@ -236,8 +253,8 @@ def test_a_floor_that_a_recorded_ratio_can_never_reach_is_told(signed_in, model,
         ({"window_days": "91"}, "1 to 90 days."),
         ({"min_events": "-1"}, "fewer than none"),
         ({"source": "0"}, "Choose where the events are counted."),
-        ({"spec": "metric: ["}, "not YAML that can be read"),
-        ({"spec": "a: &x [1]\nb: *x"}, "Aliases are not taken"),
+        ({"spec": "metric: ["}, "not YAML"),
+        ({"spec": "a: &x [1]\nb: *x"}, "Aliases, as in *x, are not taken"),
         ({"spec": "metric: requests_total"}, "Say which requests are bad"),
         ({"spec": "metric: requests_total\nbad: {a: b}\ncolour: red"}, "colour says nothing"),
         ({"spec": "metric: requests_total\nbad: {a: b}\nover: 2026-01-01"}, "something other"),

@@ -1,11 +1,12 @@
 """Service levels: from what a source counted to a budget, burn rates and facts."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from app.core.db import db, unit_of_work
-from app.health import levels, queries
+from app.health import levels, queries, service
 from app.health.slo_rules import WINDOWS
 from app.health.tables import Slo
 from app.people.rules import BATON
@@ -61,6 +62,58 @@ def test_a_burn_is_a_fact_and_so_is_its_end(slo, at):
         ),
         ("burnt_out", "Requests within 250 ms: the error budget burns no faster than it may"),
     ]  # fmt: skip
+
+
+def without(counts, *windows):
+    gone = {int(window.total_seconds()) for window in windows}
+    return {window: pair for window, pair in counts.items() if window not in gone}
+
+
+def test_a_burn_does_not_end_because_a_window_was_not_measured(slo, at):
+    bad, fine = everywhere(1_420, 10_000), everywhere(10, 10_000)
+    short = timedelta(minutes=5)
+    take(slo, bad, at)
+    # The query of one window took too long, and the other one still burns.
+    unknown = without(bad, short, timedelta(minutes=30), 2 * HOUR, 6 * HOUR)
+    for minute in (1, 2):
+        found = take(slo, unknown, at + timedelta(minutes=minute))
+        assert (found.burning, found.burning_since) == ("page", at)
+    assert [fact for fact, _ in facts()] == ["burning"]
+
+    # One window that is known to burn no more is enough.
+    known = without(fine, *(window for window in WINDOWS if window not in (short, 30 * short)))
+    assert take(slo, known, at + timedelta(minutes=3)).burning == ""
+    assert [fact for fact, _ in facts()] == ["burning", "burnt_out"]
+
+
+def test_a_burn_outlasts_a_gap_in_what_was_counted(slo, at):
+    assert run(slo, at, 12, bad=100, total=100)[-1] == "page"
+    # Its source was silent for an hour. All is bad still, and nobody saw enough of it yet.
+    later = at + timedelta(minutes=72)
+    for minute in range(6):
+        burning = take(slo, {0: (1_200 + minute * 100, 1_200 + minute * 100)},
+                       later + timedelta(minutes=minute)).burning  # fmt: skip
+        assert burning == "page"
+    # Five minutes of good ones, and it is known to be over.
+    for minute in range(6, 12):
+        found = take(slo, {0: (1_700, 1_200 + minute * 100)}, later + timedelta(minutes=minute))
+    assert found.burning == ""
+    assert [fact for fact, _ in facts()] == ["burning", "burnt_out"]
+
+
+def test_a_burn_ends_when_something_else_is_counted(slo, at):
+    source = factories.health_source("openmetrics")
+    with unit_of_work() as session:
+        session.get_one(Slo, slo.id).source_id = source.id
+    take(slo, everywhere(1_420, 10_000), at)
+    draft = service.draft_of_slo(db.session.get_one(Slo, slo.id))
+    spec = {"metric": "took_seconds", "over": 0.25}
+    service.edit_slo(slo.id, replace(draft, spec=spec), seen_version=None, by=BATON, at=at)
+
+    assert db.session.get_one(Slo, slo.id).burning == ""
+    assert facts()[-1] == (
+        "burnt_out", "Requests within 250 ms: something else is counted from now on"
+    )  # fmt: skip
 
 
 def test_a_burn_of_a_retired_model_ends(slo, at):

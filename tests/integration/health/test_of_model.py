@@ -7,7 +7,7 @@ import pytest
 
 from app.core.clock import now
 from app.core.db import db
-from app.health import history, standing
+from app.health import drift_lanes, history, standing
 from app.health.rules import LampState, Lane
 from app.health.slo_rules import WINDOWS
 from app.health.tables import ReadingHour, SloCount
@@ -315,11 +315,11 @@ def test_another_source_of_the_lane_does_not_speak_for_the_panel(app, model, mom
 
     (lane,) = [
         one
-        for one in standing.drift_of(model.id, standing.watched(model.id, at=moment), at=moment)
+        for one in drift_lanes.drift_of(model.id, standing.watched(model.id, at=moment), at=moment)
         if one.lane is Lane.INPUT_DRIFT
     ]
 
-    assert lane.facts[0] == standing.Fact("Method", "Not told yet")
+    assert lane.facts[0] == drift_lanes.Fact("Method", "Not told yet")
 
 
 def test_latency_drift_is_held_against_a_week_ago(reader, model):
@@ -416,7 +416,7 @@ def test_each_stage_is_held_against_its_own_budget(reader, model):
     assert re.search(r"Candidate retrieval 441 ms 60 ms Over its budget", page)
     assert re.search(r"Ranker none 125 ms Not watched", page)
     assert "Budgets add up to 235 of 250 ms: 15 ms of slack." in page
-    assert "p99 readings of stages do not add up to the total." in page
+    assert "slack. Readings of stages do not add up to the total." in page
     # What observes a stage is no headline.
     assert "p99 latency, 5 min 240 ms" in levels
     assert "Candidates p99" not in levels
@@ -462,7 +462,7 @@ def test_the_ladder_tells_what_was_drilled_and_when(reader, model, moment):
 
     assert "Cached list When: the breaker opens 20 s to switch." in page
     assert re.search(r"Popular list 5 s to switch\. Drill .*?, 98 days ago Too old", page)
-    assert "Hide the shelf 5 s to switch. Never drilled Unproven" in page
+    assert "Hide the shelf 5 s to switch. Never drilled Never tested" in page
     assert page.index("Proven") < page.index("Too old")
 
 

@@ -322,6 +322,20 @@ def test_the_page_of_a_panel_says_reading_rule_and_source(signed_in, panel, sour
     assert "Close…" not in page
 
 
+def test_a_panel_of_a_data_input_names_it_as_its_source(signed_in, model):
+    clicks = factories.dataset("events.clicks", model)
+    found = factories.panel(model, Lane.SCHEMA, slug="schema-clicks", dataset_id=clicks.id)
+    factories.lamp(found, LampState.OK)
+    reader = signed_in(Role.VIEWER)
+
+    listed = reader.get("/models/recsys-home/health/panels").text
+    shown = reader.get("/models/recsys-home/health/panels/schema-clicks").text
+
+    assert '<td class="muted">events.clicks</td>' in listed
+    assert 'href="/models/recsys-home/health/inputs/events.clicks">events.clicks</a>' in shown
+    assert "sent to Baton" not in shown
+
+
 def test_the_table_beside_the_chart_has_every_reading_of_a_short_range(signed_in, panel):
     read(panel, [201.0, 202.0, None, 204.0])
 

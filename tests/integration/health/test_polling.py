@@ -1,5 +1,6 @@
 """One tick against real HTTP servers on loopback: what is asked, what is kept, who is left alone."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from sqlalchemy import select
 from app.core.clock import now
 from app.core.db import db, unit_of_work
 from app.health import polling, queries, service
-from app.health.rules import LampState
-from app.health.tables import HealthSource, Lamp, Scrape
+from app.health.rules import LampState, Lane
+from app.health.tables import AllowedHost, DriftReport, HealthSource, Lamp, Panel, Scrape
 from app.people.rules import COMMAND_LINE as BY
 from app.registry.tables import MlModel
 from tests.support import factories
@@ -144,8 +145,55 @@ def test_what_is_no_answer_is_unreachable(panel, api, body, status, headers):
     look()
 
     assert lamp(panel).state is LampState.UNREACHABLE
+    # It did answer: the panel says how, and not that nobody is there.
+    assert lamp(panel).remark.startswith(f"{api.host} answered with ")
     assert source().failures == 1
     assert source().trouble
+
+
+@pytest.fixture
+def drift(api, panel):
+    """A panel of input drift, whose source answers with reports."""
+    with unit_of_work() as session:
+        session.delete(session.get(Panel, panel.id))
+        session.scalars(select(HealthSource)).one().kind = "drift"
+    return factories.panel(
+        db.session.scalars(select(MlModel)).one(), Lane.INPUT_DRIFT, source_id=source().id,
+        spec={"verdict": "tool"}, above=None, stale_after=60,
+    )  # fmt: skip
+
+
+def report(**more):
+    said = {"method": "psi", "value": 0.1, "threshold": 0.2, "direction": "above"}
+    return {"model": "recsys-home", "kind": "input", "report": said} | more
+
+
+def test_a_report_that_can_not_be_read_is_told_on_its_panel(drift, api):
+    api.says(json.dumps([report(window_end="soon"), report(model="other")]))
+    look()
+    assert lamp(drift).state is LampState.NO_DATA
+    assert lamp(drift).remark.startswith("its report can't be read: window_end, “soon”")
+    assert source().trouble == ""
+
+
+def test_a_report_without_a_time_that_stays_as_it_is_grows_old(drift, api, monkeypatch):
+    api.says(json.dumps([report()]))
+    look()
+    assert lamp(drift).state is LampState.OK
+    seen_at = lamp(drift).newest_at
+
+    later = now() + timedelta(seconds=61)
+    monkeypatch.setattr(polling, "now", lambda: later)
+    look(later=61)
+    assert (lamp(drift).state, lamp(drift).newest_at) == (LampState.NO_DATA, seen_at)
+    assert lamp(drift).remark == "the newest sample is too old"
+    assert db.session.query(DriftReport).count() == 1
+
+    other = {"method": "psi", "value": 0.11, "threshold": 0.2, "direction": "above"}
+    api.says(json.dumps([report(report=other)]))
+    look(later=61)
+    assert (lamp(drift).state, lamp(drift).value) == (LampState.OK, 0.11)
+    assert lamp(drift).newest_at == later
 
 
 def test_a_source_that_is_gone_is_left_alone_for_longer_and_longer(panel, api):
@@ -240,7 +288,7 @@ def test_an_answer_ends_the_rest_that_a_source_was_given(panel, api):
 
 def test_a_host_that_is_not_allowed_any_more_is_not_asked(panel, api):
     api.says('queue_depth{model="recsys-home"} 3\n')
-    host = db.session.scalars(select(service.AllowedHost)).one()
+    host = db.session.scalars(select(AllowedHost)).one()
     service.forbid_host(host.id, by=BY, at=now())
 
     look()

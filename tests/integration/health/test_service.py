@@ -56,7 +56,7 @@ def actions():
 
 @pytest.mark.parametrize(
     "pattern", ["", "serving.example.com", ":9000", "a b:80", "http://a:80", "*.com:80", "a:0",
-                "a:99999", "*:80", "a/b:80"],
+                "a:99999", "*:80", "a/b:80", "a:\u00b2", "a:" + "9" * 5_000],
 )  # fmt: skip
 def test_a_host_is_a_name_and_a_port(app, at, pattern):
     with pytest.raises(RefusedError):

@@ -1,5 +1,6 @@
 """Settings of sources and hosts: who may do what, what is kept, and what is never shown."""
 
+import json
 import re
 import threading
 from contextlib import contextmanager
@@ -371,6 +372,21 @@ def test_asking_now_shows_what_came_and_no_secret(maintainer, app):
     assert (facts["Families"], facts["Series"]) == ("2", "3")
     assert facts["Panels with a reading"] == "1 of 2"
     assert "Gone of recsys-home: " in page.text
+
+
+def test_asking_now_tells_of_reports_about_models_that_nobody_registered(maintainer, app):
+    factories.model("recsys-home")
+    said = {"method": "psi", "value": 0.1, "threshold": 0.2, "direction": "above"}
+    reports = [{"model": model, "kind": "input", "report": said}
+               for model in ("recsys-home", "recsys_home")]  # fmt: skip
+    with serving(json.dumps(reports)) as (host, _asked):
+        service.allow_host(host, "", by=BY, at=now())
+        made = service.create_source(
+            SourceDraft("Drift", "drift", f"http://{host}/drift"), by=BY, at=now()
+        )
+        page = maintainer.post(f"/settings/sources/{made.id}/ask").text
+
+    assert "No model in production is called recsys_home: such reports are left out." in page
 
 
 def test_asking_now_records_nothing(maintainer, source):

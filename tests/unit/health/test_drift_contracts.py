@@ -48,6 +48,15 @@ def test_a_source_that_dbt_could_not_check_is_unknown_if_it_was_expected():
     assert len(found) == 4
 
 
+def test_a_clock_of_dbt_s_that_is_ahead_hides_no_other_source():
+    document = recorded("dbt/sources.json")
+    document["results"][1]["max_loaded_at"] = "2026-11-24T09:00:00Z"
+    ahead = read(document)[1]
+    assert (ahead.loaded_at, ahead.is_unknown) == (None, True)
+    assert ahead.remark == "by its clock the last load is still to come"
+    assert [one.is_unknown for one in read(document)] == [False, True, False]
+
+
 def test_a_status_that_is_not_one_of_dbt_s_is_unknown_however_fresh_it_looks():
     document = recorded("dbt/sources.json")
     document["results"][1]["status"] = "runtime error"
@@ -111,6 +120,19 @@ def test_a_validation_that_passed_holds_only_if_it_checked_something():
         read({**document, "results": []})
 
 
+@pytest.mark.parametrize("said", [None, "False", 0, [], {}])
+def test_a_validation_that_does_not_say_it_passed_has_not(said):
+    document = recorded("great_expectations/validation-passed.json")
+    assert only({**document, "success": said}).schema_ok is None
+
+
+@pytest.mark.parametrize("said", ["true", None, 1, {}])
+def test_an_exception_that_is_told_oddly_is_one(said):
+    document = recorded("great_expectations/validation-passed.json")
+    document["results"][0]["exception_info"] = {"raised_exception": said}
+    assert only(document).schema_ok is None
+
+
 @pytest.mark.parametrize("name", ["schema-errors", "data-errors"])
 def test_messages_of_pandera_hold_values_and_are_dropped(name):
     report = only(recorded(f"pandera/{name}.json"))
@@ -163,6 +185,23 @@ def test_a_scan_of_soda_that_broke_proves_nothing():
     assert read({**document, "hasErrors": True})[1].schema_ok is None
     document["checks"][0]["outcome"] = None
     assert [one.schema_ok for one in read(document) if one.about is Lane.SCHEMA] == [None]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"hasFailures": True},
+        {"hasFailures": None},
+        {"hasFailures": "false"},
+        {"checks": [{"name": "row_count > 0", "table": "t", "outcome": "pass"}, None]},
+        {"checks": [{"name": "row_count > 0", "table": "t", "outcome": "pass"}, "a check"]},
+    ],
+)
+def test_a_scan_of_soda_that_speaks_of_more_than_it_shows_proves_nothing(said):
+    check = {"name": "row_count > 0", "table": "t", "outcome": "pass"}
+    document = {"hasErrors": False, "hasFailures": False, "checks": [check]}
+    assert only(document).schema_ok is True
+    assert only({**document, **said}).schema_ok is None
 
 
 OPENLINEAGE = {
@@ -264,6 +303,12 @@ def test_our_own_reports_say_freshness_access_and_schema():
 @pytest.mark.parametrize("granted", [None, "yes", 1, 0, []])
 def test_access_is_granted_only_by_a_plain_true(granted):
     assert only(check({"granted": granted})).access_ok is None
+
+
+@pytest.mark.parametrize("errors", ["price is gone", ["price is gone"], {"price": "gone"}])
+def test_a_schema_with_errors_that_can_not_be_read_is_not_whole(errors):
+    assert only(check({"ok": True, "errors": []})).schema_ok is True
+    assert only(check({"ok": True, "errors": errors})).schema_ok is None
 
 
 @pytest.mark.parametrize("ok", [None, "yes", 1])

@@ -125,6 +125,37 @@ def test_a_test_counts_for_more_than_a_comparison():
     assert only(document).said_outside is None
 
 
+def count_of_drifted(metric_id, share, **config):
+    config = {"type": "evidently:metric_v2:DriftedColumnsCount", "drift_share": 0.5, **config}
+    return {"id": metric_id, "config": config, "value": {"count": 1, "share": share}}
+
+
+def test_of_several_groups_of_columns_the_one_that_drifted_counts():
+    fine, bad = count_of_drifted("a", 0.0), count_of_drifted("b", 0.75)
+    report = only({"metrics": [fine, bad], "tests": []})
+    assert (report.said_outside, report.value) == (True, 0.75)
+    unknown = count_of_drifted("b", None)
+    assert only({"metrics": [fine, unknown], "tests": []}).said_outside is None
+
+
+def test_of_several_groups_of_an_older_evidently_the_one_that_drifted_counts():
+    fine, bad = ({"metric": "DatasetDriftMetric", "result": {
+        "dataset_drift": drifted, "share_of_drifted_columns": share, "drift_share": 0.5}}
+        for drifted, share in ((False, 0.0), (True, 0.75)))  # fmt: skip
+    report = only({"metrics": [fine, bad]})
+    assert (report.said_outside, report.value) == (True, 0.75)
+
+    suite = recorded("evidently_old/test-suite-steady.json")
+    failed = {**suite["tests"][0], "status": "FAIL"}
+    assert only({"tests": [*suite["tests"], failed]}).said_outside is True
+
+
+@pytest.mark.parametrize("share", [-1, 1.5, "0.1", None, True])
+def test_a_share_that_is_none_is_no_verdict(share):
+    report = only({"metrics": [count_of_drifted("a", share)], "tests": []})
+    assert (report.value, report.said_outside) == (None, None)
+
+
 def value_drift(method, value, threshold=0.1):
     config = {
         "type": "evidently:metric_v2:ValueDrift", "column": "price", "method": method,
@@ -243,6 +274,11 @@ def test_seldon_without_a_number_in_its_tensor_is_refused():
             read({"name": "is_drift", "contents": contents})
 
 
+def test_a_second_answer_of_seldon_hides_no_first_one():
+    drifted, steady = ({"name": "is_drift", "datatype": "INT64", "data": [said]} for said in (1, 0))
+    assert only({"outputs": [drifted, steady]}).said_outside is True
+
+
 def violation(check="baseline_drift_check", description="", **more):
     return {"feature_name": "price", "constraint_check_type": check, "description": description,
             **more}  # fmt: skip
@@ -290,6 +326,16 @@ def test_vertex_compares_a_deviation_with_its_threshold():
 def test_a_page_of_vertex_is_not_the_whole():
     assert only(vertex(0.2, nextPageToken="x")).said_outside is None
     assert only(vertex(0.4, nextPageToken="x")).said_outside is True
+
+
+def test_a_feature_that_vertex_compared_with_nothing_is_not_inside():
+    document = vertex(0.2)
+    stats = document["monitoringStats"][0]["featureStats"]
+    stats.append({"featureDisplayName": "device", "predictionStats": []})
+    report = only(document)
+    assert (report.said_outside, report.remark) == (None, "no verdict for device")
+    stats[0]["predictionStats"][0]["distributionDeviation"] = 0.4
+    assert only(document).said_outside is True
 
 
 def test_azure_sends_a_list_of_events_and_never_says_that_all_is_well():

@@ -51,13 +51,14 @@ def test_a_list_of_envelopes_becomes_observations_and_reports():
 
     assert answer.observations[1].said_outside is True
     assert answer.observations[2].said_outside is False
-    assert 3 not in answer.observations
+    assert answer.observations[3].gap is LampState.NO_DATA
     assert len(answer.reports) == 2
 
 
 def test_an_empty_list_says_nothing_about_any_panel():
     answer = look("drift", {"": []}, watch())
-    assert answer.observations == {}
+    seen = answer.observations[1]
+    assert (seen.gap, seen.remark) == (LampState.NO_DATA, "no report at the moment")
     assert answer.remarks
 
 
@@ -65,6 +66,45 @@ def test_one_envelope_that_can_not_be_read_fails_alone():
     answer = look("drift", {"": [envelope(window_end="soon"), envelope(), {"report": 3}]}, watch())
     assert answer.observations[1].said_outside is False
     assert len(answer.remarks) == 2
+
+
+QUALITY = Lane.OUTPUT_QUALITY
+SOON = "its report can't be read: window_end, “soon”, is not a time that can be read"
+
+
+@pytest.mark.parametrize(
+    ("said", "panel", "why"),
+    [
+        ([envelope(window_end="soon")], watch(), SOON),
+        ([envelope(kind="gossip")], watch(lane=QUALITY), "its report can't be read: A kind is one"),
+        ([envelope(report={"what": 1})], watch(), "its report can't be read: This is no report"),
+        ([envelope(window_end="soon")], watch(lane=QUALITY), "no report about recsys-home, only"),
+        ([envelope()], watch(lane=QUALITY), "no report of its output quality, only of input drift"),
+        ([envelope()], watch(method="ks", version="v2"), "no report by ks of version v2"),
+        ([envelope()], watch(version="v2"), "no report of version v2"),
+        ([envelope(model="recsys_home")], watch(), "no report about recsys-home, only about other"),
+        ([envelope(model="", window_end="soon")], watch(), "no report about recsys-home: window_e"),
+        ([envelope(model="")], watch(), "no report about recsys-home: Reports without a model"),
+    ],
+)
+def test_a_panel_without_a_report_says_why(said, panel, why):
+    answer = look("drift", {"": [*said, envelope(model="other")]}, panel)
+    seen = answer.observations[1]
+    assert (seen.gap, seen.value) == (LampState.NO_DATA, None)
+    assert seen.remark.startswith(why)
+
+
+def test_a_project_of_evidently_that_can_not_be_read_says_so_on_its_own_panels():
+    service = evidently()
+    project = service["/api/v2/projects"][0]
+    other = {**project, "id": "2", "name": "Basket", "org_id": None}
+    service["/api/v2/projects"] = [project, other]
+    service["/api/projects/2/snapshots"] = []
+    answer = look("evidently", service, watch(1, model="shop-similar"), watch(2, model="Basket"))
+    assert answer.observations[1].said_outside is True
+    assert answer.observations[2].remark == (
+        "its report can't be read: Basket: The project has no snapshot"
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +189,8 @@ def test_contracts_are_read_as_a_list_of_checks():
         {"dataset": "d", "kind": "schema", "format": "pandera", "report": {}},
     ]})  # fmt: skip
     assert [one.about for one in answer.datasets] == [Lane.ACCESS, Lane.SCHEMA]
-    assert len(answer.remarks) == 1
+    assert answer.remarks == ("A report of pandera has SCHEMA or DATA.",)
+    assert answer.unread == {"d": answer.remarks[0]}
 
 
 def test_a_file_of_dbt_is_read_with_what_is_expected_of_it():
@@ -204,6 +245,15 @@ def test_two_numbers_of_one_window_are_not_all_right_together():
     both = [report(0.1), report(0.15, model_version="v2")]
     assert state(both, spec, above=0.2) is LampState.PARTIAL
     assert state([report(0.1), report(0.3)], spec, above=0.2) is LampState.BREACH
+
+
+def test_a_report_without_a_number_is_not_hidden_by_another_of_its_window():
+    spec = {"verdict": "limit", "limit_of": "psi"}
+    silent = report(None, None, model_version="v2")
+    assert state([report(0.1), silent], spec, above=0.2) is LampState.PARTIAL
+    assert state([report(0.3), silent], spec, above=0.2) is LampState.BREACH
+    # Of another method it is not meant at all.
+    assert state([report(0.1), report(None, None, "ks")], spec, above=0.2) is LampState.OK
 
 
 def test_a_panel_may_be_about_one_method_or_one_version():

@@ -250,6 +250,32 @@ def test_histograms_with_other_buckets_are_not_added_up(scraper):
     )
 
 
+def test_buckets_that_hold_only_their_own_events_are_no_histogram(scraper):
+    own = {"0.1": 90, "0.15": 5, "1.0": 3, "+Inf": 2}
+    first = histogram("took_seconds", dict.fromkeys(own, 0), model="shop-similar")
+    pages = full_window(first, histogram("took_seconds", own, model="shop-similar"))
+    for spec in (P99, OVER):
+        seen = scraper.watch(pages, spec)
+        assert (seen.gap, seen.value) == (LampState.NO_DATA, None)
+        assert seen.remark == "its buckets do not hold the events of the ones before them"
+
+
+def test_buckets_that_were_read_while_requests_went_on_are_a_histogram(scraper):
+    read = {"0.1": 900, "0.15": 899, "1.0": 1000, "+Inf": 1000}
+    first = histogram("took_seconds", dict.fromkeys(read, 0), model="shop-similar")
+    pages = full_window(first, histogram("took_seconds", read, model="shop-similar"))
+    assert scraper.watch(pages, OVER).value == pytest.approx(0.1)
+
+
+def test_a_bucket_that_is_written_in_two_ways_counts_no_event_twice(scraper):
+    # 1 and 1.0 together would hold all ten, and the slow half would be gone.
+    twice = {"0.1": 4, "1": 5, "1.0": 5, "+Inf": 10}
+    first = histogram("took_seconds", dict.fromkeys(twice, 0), model="shop-similar")
+    pages = full_window(first, histogram("took_seconds", twice, model="shop-similar"))
+    seen = scraper.watch(pages, P99)
+    assert (seen.gap, seen.value) == (LampState.NO_DATA, None)
+
+
 def test_the_ends_of_buckets_are_told(scraper):
     answer = scraper.scrape(took(), P99)
     assert answer.bounds == {"took_seconds": [0.1, 0.15, 1.0]}
@@ -306,6 +332,15 @@ def test_a_sample_is_as_old_as_the_page_says(scraper):
     seen = scraper.watch(
         [(0, f'busy{{model="shop-similar"}} 3 {old.timestamp() * 1000:.0f}\n')], BUSY
     )
+    assert seen.at == old
+    assert judge(seen, NEVER_OUTSIDE, now=NOON).state is LampState.NO_DATA
+
+
+def test_a_ratio_is_as_old_as_the_older_of_its_counters(scraper):
+    old = NOON - timedelta(hours=1)
+    spec = {"stat": "ratio", **TOTAL, "bad_metric": "failed_total"}
+    failed = f'failed_total{{model="shop-similar"}} 7 {old.timestamp() * 1000:.0f}\n'
+    seen = scraper.watch(full_window(requests(100) + failed, requests(400) + failed), spec)
     assert seen.at == old
     assert judge(seen, NEVER_OUTSIDE, now=NOON).state is LampState.NO_DATA
 

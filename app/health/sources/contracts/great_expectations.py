@@ -48,8 +48,7 @@ def _report(said: Mapping[str, Any], given: Given) -> DatasetReport:
     batch = fields(meta.get("active_batch_definition")) or fields(meta.get("batch_kwargs"))
     sizes = [count(fields(one.get("result")).get("element_count")) for one in results]
     is_whole = len(results) == len(items(said.get("results"))) and (
-        flag(said.get("success")) is not False
-        or any(one.get("success") is False for one in results)
+        flag(said.get("success")) is True or any(one.get("success") is False for one in results)
     )
     return schema_report(
         given,
@@ -85,6 +84,5 @@ def _check(said: Mapping[str, Any]) -> Check:
 def _raised(said: Any) -> bool:
     """1.x has one object with the flag, or one such object for each metric that broke."""
     info = fields(said)
-    return flag(info.get("raised_exception")) is True or any(
-        flag(fields(inner).get("raised_exception")) is True for inner in info.values()
-    )
+    flags = [one.get("raised_exception", False) for one in (info, *map(fields, info.values()))]
+    return any(flag(one) is not False for one in flags)

@@ -16,6 +16,7 @@ from app.health.sources.reading import (
     count,
     fields,
     flag,
+    items,
     moment_or_none,
     objects,
     text,
@@ -36,11 +37,11 @@ def fits(document: Any) -> bool:
 def parse(document: Any, *, given: Given) -> list[DatasetReport]:
     said = fields(document)
     at = moment_or_none(said.get("scanEndTimestamp") or said.get("dataTimestamp"), given.zone)
-    broke = flag(said.get("hasErrors")) is not False
+    is_complete = flag(said.get("hasErrors")) is False and _tells_all(said)
     tables: dict[str, list[Mapping[str, Any]]] = {}
     for check in objects(said.get("checks")):
         tables.setdefault(text(check.get("table"), 160), []).append(check)
-    if broke:
+    if not is_complete:
         for query in objects(said.get("queries")):
             if table := text(query.get("table"), 160):
                 tables.setdefault(table, [])
@@ -50,8 +51,17 @@ def parse(document: Any, *, given: Given) -> list[DatasetReport]:
         raise UnreadableError("This scan is of several tables: leave the name of the input out.")
     found = []
     for table, checks in tables.items():
-        found += _of_table(table, checks, given, at, is_complete=not broke)
+        found += _of_table(table, checks, given, at, is_complete=is_complete)
     return found
+
+
+def _tells_all(said: Mapping[str, Any]) -> bool:
+    """Whether every check can be read, and one that failed is there if the scan speaks of one."""
+    checks = list(objects(said.get("checks")))
+    return len(checks) == len(items(said.get("checks"))) and (
+        flag(said.get("hasFailures")) is False
+        or any(text(check.get("outcome")) == "fail" for check in checks)
+    )
 
 
 def _of_table(
@@ -75,7 +85,7 @@ def _of_table(
                 checked_at=at,
                 rows=_rows(others),
                 is_complete=is_complete,
-                remark="" if is_complete else "the scan ended with errors",
+                remark="" if is_complete else "the scan did not tell of all its checks",
             )
         )
     return found

@@ -15,8 +15,9 @@ from app.health.sources.base import (
     Watch,
 )
 from app.health.sources.contracts import is_envelope, read, unwrapped
+from app.health.sources.contracts.checks import MAX_DATASET
 from app.health.sources.drift.source import NO_EVENTS, document_at, given_by
-from app.health.sources.reading import text
+from app.health.sources.reading import fields, text
 
 
 class Contracts:
@@ -54,12 +55,15 @@ class Contracts:
             checks = [document]
         found: list[DatasetReport] = []
         remarks: list[str] = []
+        unread: dict[str, str] = {}
         for check in checks:
             try:
                 for said, known in unwrapped(check, given):
                     found += read(said, given=known)
             except UnreadableError as error:
                 remarks.append(str(error.args[0]))
+                if name := text(fields(check).get("dataset"), MAX_DATASET) or given.dataset:
+                    unread.setdefault(name, str(error.args[0]))
         if remarks and not found:
             raise UnreachableError(remarks[0])
-        return Answer(datasets=tuple(found), remarks=tuple(remarks[:20]))
+        return Answer(datasets=tuple(found), unread=unread, remarks=tuple(remarks[:20]))

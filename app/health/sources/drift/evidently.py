@@ -18,6 +18,8 @@ from app.health.sources.drift.reports import (
     methods_of,
     of_parts,
     report,
+    share_in,
+    worst_of,
 )
 from app.health.sources.reading import (
     Given,
@@ -86,18 +88,13 @@ def _drift(
     metrics: Sequence[Mapping[str, Any]], tests: Verdicts, given: Given, rows: float | None
 ) -> Report | None:
     parts = [_column(metric, tests) for metric in metrics if _type(metric) == "ValueDrift"]
-    whole = next((metric for metric in metrics if _type(metric) == "DriftedColumnsCount"), None)
-    if whole is None:
+    wholes = [_whole(metric, tests) for metric in metrics if _type(metric) == "DriftedColumnsCount"]
+    if not wholes:
         if not parts:
             return None
         side = is_above(parts[0].method) if len(parts) == 1 else None
         return of_parts(given, parts, kind=Lane.INPUT_DRIFT, format=name, is_above=side, rows=rows)
-    config = fields(whole.get("config"))
-    share = number(fields(whole.get("value")).get("share"))
-    threshold = number(config.get("drift_share"))
-    is_tested, verdict = _said(whole, tests)
-    if not is_tested and share is not None and threshold is not None:
-        verdict = share >= threshold
+    config, share, threshold, verdict = worst_of(wholes, lambda one: one[-1])
     methods = methods_of(parts) or ", ".join(
         text(config.get(key)) for key in ("method", "num_method", "cat_method") if config.get(key)
     )
@@ -114,6 +111,19 @@ def _drift(
         rows=rows,
         remark=in_columns(parts),
     )
+
+
+def _whole(
+    metric: Mapping[str, Any], tests: Verdicts
+) -> tuple[Mapping[str, Any], float | None, float | None, bool | None]:
+    """A count of drifted columns: its configuration, share, threshold and verdict."""
+    config = fields(metric.get("config"))
+    share = share_in(fields(metric.get("value")).get("share"))
+    threshold = number(config.get("drift_share"))
+    is_tested, verdict = _said(metric, tests)
+    if not is_tested and share is not None and threshold is not None:
+        verdict = share >= threshold
+    return config, share, threshold, None if share is None and verdict is False else verdict
 
 
 def _column(metric: Mapping[str, Any], tests: Verdicts) -> Part:
@@ -135,8 +145,8 @@ def _quality(
     if not known:
         return None
     parts = []
+    sides = []
     tested = []  # the others have no rule, and say nothing
-    sides = {}
     for metric in known:
         is_tested, verdict = _said(metric, tests)
         value = _value(metric.get("value"))
@@ -145,7 +155,7 @@ def _quality(
         bound, side = _bound(tests.get(text(metric.get("id")), ()))
         part = Part(_called(metric), _type(metric), value, bound, verdict)
         parts.append(part)
-        sides[part.name] = side
+        sides.append(side)
         if is_tested:
             tested.append(part)
     first = (tested or parts)[0]
@@ -157,7 +167,7 @@ def _quality(
         method=first.name,
         value=first.value,
         threshold=first.threshold,
-        is_above=sides[first.name],
+        is_above=sides[parts.index(first)],
         said_outside=all_of(part.is_outside for part in tested),
         parts=parts,
         rows=rows,

@@ -16,6 +16,8 @@ from app.health.sources.drift.reports import (
     methods_of,
     of_parts,
     report,
+    share_in,
+    worst_of,
 )
 from app.health.sources.reading import Given, count, fields, flag, moment, number, objects, text
 
@@ -64,13 +66,13 @@ def _of_report(metrics: Sequence[Mapping[str, Any]], given: Given, end: Any) -> 
         if not parts:
             return None
         return of_parts(given, parts, kind=Lane.INPUT_DRIFT, format=name, rows=rows, window_end=end)
-    whole = wholes[0]
+    whole = worst_of(wholes, lambda one: flag(one.get("dataset_drift")))
     return report(
         given,
         kind=Lane.INPUT_DRIFT,
         format=name,
         method=f"{SHARE} ({methods_of(parts)})" if methods_of(parts) else SHARE,
-        value=number(whole.get("share_of_drifted_columns")),
+        value=share_in(whole.get("share_of_drifted_columns")),
         threshold=number(whole.get("drift_share")),
         is_above=True,
         said_outside=flag(whole.get("dataset_drift")),
@@ -100,13 +102,14 @@ def _column(said: Mapping[str, Any]) -> Part:
 
 
 def _of_test_suite(tests: Sequence[Mapping[str, Any]], given: Given, end: Any) -> Report | None:
-    whole = next((test for test in tests if test.get("name") in SHARE_TESTS), None)
-    if whole is None:
+    wholes = [test for test in tests if test.get("name") in SHARE_TESTS]
+    if not wholes:
         columns = [fields(test.get("parameters")) for test in tests if _is_of_drift(test)]
         if not columns:
             return None
         parts = [_column(column) for column in columns]
         return of_parts(given, parts, kind=Lane.INPUT_DRIFT, format=name, window_end=end)
+    whole = worst_of(wholes, lambda one: STATUSES.get(text(one.get("status"))))
     parameters = fields(whole.get("parameters"))
     parts = [
         _column({"column_name": column, **fields(said)})

@@ -1,7 +1,8 @@
 """How readers of drift tools make their reports: one rule for verdicts, one for many columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 from app.health.rules import Lane
 from app.health.sources.base import Part, Report, UnreadableError
@@ -10,11 +11,14 @@ from app.health.sources.reading import (
     Given,
     named,
     not_ahead,
+    number,
     remark_of,
     text,
 )
 
 SHARE = "share of drifted columns"
+WORST_FIRST = {True: 0, None: 1, False: 2}  # by verdict
+T = TypeVar("T")
 
 
 def report(
@@ -66,12 +70,20 @@ def report(
         parts=worst_first(parts)[:MAX_PARTS],
         remark=remark_of(remark),
         sender=given.sender,
+        is_dated=(given.window_end or window_end) is not None,
     )
 
 
+def worst_of(found: Sequence[T], verdict: Callable[[T], bool | None]) -> T:
+    """Of several summaries of one report, of groups of columns, the one that is outside.
+
+    If none is, then one that nobody knows the verdict of.
+    """
+    return min(found, key=lambda one: WORST_FIRST[verdict(one)])
+
+
 def worst_first(parts: Iterable[Part]) -> tuple[Part, ...]:
-    order = {True: 0, None: 1, False: 2}
-    return tuple(sorted(parts, key=lambda part: order[part.is_outside]))
+    return tuple(sorted(parts, key=lambda part: WORST_FIRST[part.is_outside]))
 
 
 def all_of(verdicts: Iterable[bool | None]) -> bool | None:
@@ -80,6 +92,12 @@ def all_of(verdicts: Iterable[bool | None]) -> bool | None:
     if True in known:
         return True
     return None if None in known or not known else False
+
+
+def share_in(said: Any) -> float | None:
+    """A share that a tool gives: from 0 to 1, or none."""
+    found = number(said)
+    return found if found is not None and 0 <= found <= 1 else None
 
 
 def share_of(parts: Sequence[Part]) -> float | None:

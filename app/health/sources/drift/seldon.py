@@ -23,7 +23,7 @@ def parse(document: Any, *, given: Given) -> list[Report]:
     for tensor in _tensors(document):
         called = tensor.get("name")
         if called in ("is_drift", "distance", "p_val", "threshold"):
-            said[called] = _numbers(tensor)
+            said.setdefault(called, []).extend(_numbers(tensor))
     if not said.get("is_drift"):
         raise UnreadableError("The tensor is_drift is empty or missing.")
     if "distance" not in said and "p_val" not in said and len(said["is_drift"]) == 1:

@@ -18,8 +18,9 @@ from app.health.sources.base import (
     Watch,
 )
 from app.health.sources.drift import evidently, is_envelope, parse, read, unwrapped
-from app.health.sources.drift.observing import observation, why_not
+from app.health.sources.drift.observing import Unread, nothing, observation, why_not
 from app.health.sources.reading import (
+    KINDS,
     Given,
     bound,
     decode,
@@ -30,6 +31,8 @@ from app.health.sources.reading import (
 )
 
 MAX_PROJECTS = 50
+NO_REPORT = "It has no report at the moment."
+NAMELESS = "Reports without a model were left out: name it in the settings."
 NO_EVENTS = "Reports hold no events to count. Take an OpenMetrics or a Prometheus source."
 
 
@@ -61,16 +64,14 @@ class Drift:
     ) -> Answer:
         given = given_by(options, now)
         document = document_at(fetch, text(options.get("path"), 500))
-        if document == []:
-            return Answer(remarks=("It has no report at the moment.",))
         reports: list[Report] = []
-        remarks: list[str] = []
-        for said, known in _each(document, given, remarks):
+        unread: list[Unread] = []
+        for said, known in _each(document, given, unread) if document != [] else ():
             try:
                 reports += read(said, given=known)
             except UnreadableError as error:
-                remarks.append(str(error.args[0]))
-        return answer(watches, reports, remarks)
+                unread.append(Unread(str(error.args[0]), known.model, known.kind))
+        return answer(watches, reports, unread, now=now)
 
 
 class Evidently:
@@ -103,7 +104,7 @@ class Evidently:
         listed = document_at(fetch, "/api/v2/projects")
         projects = list(objects(fields(listed).get("items", listed)))
         reports: list[Report] = []
-        remarks: list[str] = []
+        unread: list[Unread] = []
         for project in projects[:MAX_PROJECTS]:
             called, project_id = text(project.get("name")), text(project.get("id"))
             if models and called not in models and project_id not in models:
@@ -112,8 +113,8 @@ class Evidently:
             try:
                 reports += _newest(fetch, project_id, replace(given, model=model))
             except UnreadableError as error:
-                remarks.append(f"{called}: {error.args[0]}")
-        return answer(watches, reports, remarks)
+                unread.append(Unread(f"{called}: {error.args[0]}", model, given.kind))
+        return answer(watches, reports, unread, now=now)
 
 
 def _newest(fetch: Fetch, project_id: str, given: Given) -> list[Report]:
@@ -166,7 +167,7 @@ def document_at(fetch: Fetch, path: str) -> Any:
     return document
 
 
-def _each(document: Any, given: Given, remarks: list[str]) -> Sequence[tuple[Any, Given]]:
+def _each(document: Any, given: Given, unread: list[Unread]) -> Sequence[tuple[Any, Given]]:
     """Each report with what its envelope says. An envelope that can't be read fails alone."""
     if not isinstance(document, list) or not any(is_envelope(one) for one in document):
         document = [document]
@@ -175,19 +176,23 @@ def _each(document: Any, given: Given, remarks: list[str]) -> Sequence[tuple[Any
         try:
             found += unwrapped(one, given)
         except UnreadableError as error:
-            remarks.append(str(error.args[0]))
+            said = fields(one)
+            kind = KINDS.get(text(said.get("kind")), given.kind)
+            unread.append(Unread(str(error.args[0]), text(said.get("model")) or given.model, kind))
     return found
 
 
-def answer(watches: Sequence[Watch], reports: Sequence[Report], remarks: Sequence[str]) -> Answer:
-    """The reports, and what they say to the panels. A source of which nothing can be read is
-    unreachable: what it says is not known.
+def answer(
+    watches: Sequence[Watch], reports: Sequence[Report], unread: Sequence[Unread], *, now: datetime
+) -> Answer:
+    """The reports, and what they say to the panels: of one that they say nothing to, why.
+
+    A source of which nothing can be read is unreachable: what it says is not known.
     """
-    if remarks and not reports:
-        raise UnreachableError(remarks[0])
-    nameless = [report for report in reports if not report.model]
-    if nameless:
-        remarks = [*remarks, "Reports without a model were left out: name it in the settings."]
+    if unread and not reports:
+        raise UnreachableError(unread[0].why)
+    if not all(report.model for report in reports):
+        unread = [*unread, Unread(NAMELESS)]
         reports = [report for report in reports if report.model]
     by_lane: dict[tuple[str, Any], list[Report]] = {}
     for report in reports:
@@ -195,6 +200,6 @@ def answer(watches: Sequence[Watch], reports: Sequence[Report], remarks: Sequenc
     seen: dict[int, Observation] = {}
     for watch in watches:
         found = observation(by_lane.get((watch.model, watch.lane), ()), watch.spec)
-        if found is not None:
-            seen[watch.panel_id] = found
+        seen[watch.panel_id] = found or nothing(watch, reports, unread, now=now)
+    remarks = [one.why for one in unread] if reports or unread else [NO_REPORT]
     return Answer(observations=seen, reports=tuple(reports), remarks=tuple(remarks[:20]))

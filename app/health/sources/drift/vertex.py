@@ -34,9 +34,12 @@ def parse(document: Any, *, given: Given) -> list[Report]:
     said = fields(document)
     stats = list(objects(said.get("monitoringStats"))) or [said]
     windows: dict[tuple[str, Any, Any], list[Part]] = {}
+    uncompared: list[Part] = []
     for one in stats:
         objective = text(one.get("objective"), 60).lower().replace("_", " ") or "drift"
         for feature in objects(one.get("featureStats")):
+            if not any(objects(feature.get("predictionStats"))):
+                uncompared.append(_part(feature, {}, objective))
             for seen in objects(feature.get("predictionStats")):
                 start = moment(seen.get("startTime"), given.zone, "startTime")
                 end = moment(seen.get("endTime"), given.zone, "endTime")
@@ -48,8 +51,8 @@ def parse(document: Any, *, given: Given) -> list[Report]:
     return [
         of_parts(
             given,
-            # With a page missing, what is not outside is not known.
-            [*parts, Part("features on further pages")] if is_cut else parts,
+            # With a page or a comparison missing, what is not outside is not known.
+            [*parts, *uncompared, *([Part("features on further pages")] if is_cut else [])],
             kind=Lane.INPUT_DRIFT,
             format=name,
             is_above=True,

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 Buckets = Mapping[float, float]  # end -> events up to it
+# So much may a bucket hold less than the one before it: requests went on while they were read.
+READ_APART, FEW = 0.02, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,19 @@ class Share:
 def total_of(buckets: Buckets) -> float | None:
     """All events; none without the bucket that has no end."""
     return buckets.get(math.inf)
+
+
+def is_cumulative(buckets: Buckets) -> bool:
+    """Whether each bucket holds the events of those before it, but for a few.
+
+    One that counts only its own would show nearly all requests as quick ones.
+    """
+    most = 0.0
+    for end in sorted(buckets):
+        if buckets[end] < most - max(FEW, READ_APART * most):
+            return False
+        most = max(most, buckets[end])
+    return True
 
 
 def _sorted(buckets: Buckets) -> list[tuple[float, float]]:

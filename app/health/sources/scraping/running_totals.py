@@ -17,6 +17,7 @@ from itertools import product
 
 from app.health.rules import LampState
 from app.health.sources.base import History, Totals, UnreachableError
+from app.health.sources.scraping import histograms
 from app.health.sources.scraping.exposition import Exposition, key_of, series_of
 from app.health.sources.scraping.specs import Selector
 
@@ -225,11 +226,16 @@ class Increase:
                 raise Gap("a bucket does not say where it ends")
             ends[end] = ends.get(end, 0.0) + amount
             rest = {name: value for name, value in labels.items() if name != "le"}
-            layouts.setdefault(key_of("", rest), set()).add(end)
+            layout = layouts.setdefault(key_of("", rest), set())
+            if end in layout:  # as 1 and as 1.0: its events would count twice
+                raise Gap("a bucket is there twice, its end written in two ways")
+            layout.add(end)
         if any(layout != ends.keys() for layout in layouts.values()):
             raise Gap("its histograms do not have the same buckets")
         if math.inf not in ends:
             raise Gap("the bucket without an end is missing")
+        if not histograms.is_cumulative(ends):
+            raise Gap("its buckets do not hold the events of the ones before them")
         return ends
 
 

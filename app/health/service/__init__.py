@@ -1,0 +1,68 @@
+"""What people change: allowed hosts, sources, panels and service levels. Each change is audited."""
+
+from app.health.service.hosts import allow_host, forbid_host
+from app.health.service.levels import (
+    MOST_LEVELS,
+    SloDraft,
+    close_slo,
+    create_slo,
+    draft_of_slo,
+    edit_slo,
+    reopen_slo,
+    slo_facts,
+    slo_slug,
+)
+from app.health.service.panels import (
+    MOST_PANELS,
+    close_panel,
+    create_panels,
+    edit_panel,
+    panel_facts,
+    reopen_panel,
+)
+from app.health.service.sources import (
+    LONGEST,
+    MAX_ADDRESS,
+    MAX_SOURCE_NAME,
+    SHORTEST,
+    SourceDraft,
+    check_source,
+    close_source,
+    create_source,
+    edit_source,
+    reopen_source,
+    source_facts,
+    why_not_edit,
+)
+
+__all__ = [
+    "LONGEST",
+    "MAX_ADDRESS",
+    "MAX_SOURCE_NAME",
+    "MOST_LEVELS",
+    "MOST_PANELS",
+    "SHORTEST",
+    "SloDraft",
+    "SourceDraft",
+    "allow_host",
+    "check_source",
+    "close_panel",
+    "close_slo",
+    "close_source",
+    "create_panels",
+    "create_slo",
+    "create_source",
+    "draft_of_slo",
+    "edit_panel",
+    "edit_slo",
+    "edit_source",
+    "forbid_host",
+    "panel_facts",
+    "reopen_panel",
+    "reopen_slo",
+    "reopen_source",
+    "slo_facts",
+    "slo_slug",
+    "source_facts",
+    "why_not_edit",
+]
