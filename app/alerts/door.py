@@ -54,11 +54,13 @@ KEPT_HEADERS = {
         )
     },
 }  # fmt: skip
+GZIP = b"\x1f\x8b"  # how it begins
 DRAINED = 16  # times the limit: how much of an oversize body is read, so that its sender hears why
 REFUSED_A_MINUTE = 600  # rows kept of refused requests, for each process
 
 
-@bp.route("/in/<source>", methods=["POST", "PUT"])
+# A slash too many would be a 404, and what is sent there lost.
+@bp.route("/in/<source>", methods=["POST", "PUT"], strict_slashes=False)
 @public
 def receive(source: str) -> ResponseReturnValue:
     if source not in SOURCES:
@@ -66,8 +68,8 @@ def receive(source: str) -> ResponseReturnValue:
     return _take(SOURCES[source])
 
 
-@bp.post("/in/alertmanager/api/v1/alerts")
-@bp.post("/in/alertmanager/api/v2/alerts")
+@bp.post("/in/alertmanager/api/v1/alerts", strict_slashes=False)
+@bp.post("/in/alertmanager/api/v2/alerts", strict_slashes=False)
 @public
 def receive_from_prometheus() -> ResponseReturnValue:
     """The paths that Prometheus itself posts to when Baton stands among its Alertmanagers."""
@@ -122,16 +124,26 @@ def take(knock: Knock, body: bytes, *, at: datetime) -> Response:
 
 def _body() -> bytes:
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
+        if not _goes_on(body):
+            return body
     except RequestEntityTooLarge:
-        limit = settings().max_delivery_bytes
-        left = limit * DRAINED
-        while left > 0 and (chunk := request.environ["wsgi.input"].read(min(left, 65_536))):
-            left -= len(chunk)
-        raise TooLargeError(
-            f"A delivery may have {limit:,} bytes at the most. Send fewer alerts in one "
-            "(max_alerts in Alertmanager)."
-        ) from None
+        pass
+    limit = settings().max_delivery_bytes
+    left = limit * DRAINED
+    while left > 0 and (chunk := request.environ["wsgi.input"].read(min(left, 65_536))):
+        left -= len(chunk)
+    raise TooLargeError(
+        f"A delivery may have {limit:,} bytes at the most. Send fewer alerts in one "
+        "(max_alerts in Alertmanager)."
+    )
+
+
+def _goes_on(body: bytes) -> bool:
+    """Whether there is more: what comes in chunks tells no length, and is read up to the limit."""
+    if request.content_length is not None or len(body) < settings().max_delivery_bytes:
+        return False
+    return bool(request.environ["wsgi.input"].read(1))
 
 
 class _Unreadable:
@@ -145,6 +157,8 @@ def _document(body: bytes) -> Any:
     try:
         return decode(body)
     except UnparsableError as error:
+        if body.startswith(GZIP):
+            return _Unreadable("The body is compressed with gzip; send it as it is.")
         return _Unreadable(error.args[0])
 
 
@@ -153,9 +167,11 @@ def _authenticated(knock: Knock, document: Any, at: datetime) -> tuple[Door, str
     for key in _keys_sent(knock, document):
         if door := keys.find(key, knock.source.name, at=at):
             return door, key
+    ways = "as a bearer token, as the password of basic authentication or as ?key="
+    if hasattr(knock.source, "routing_key"):
+        ways = f"as the routing_key of the event, {ways}"
     raise NotSignedInError(
-        f"No key, or not the key of an open {knock.source.title} integration. Send it as a bearer token, "
-        "as the password of basic authentication or as ?key=."
+        f"No key, or not the key of an open {knock.source.title} integration. Send it {ways}."
     )
 
 

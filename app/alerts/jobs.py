@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from flask import current_app
 
-from app.alerts import health_feed, processing, service
+from app.alerts import health_feed, processing, purging
 from app.alerts.committer import spool_of, write_spooled
 from app.config import settings
 from app.core.clock import now
@@ -52,4 +52,4 @@ def tell_end(fact_id: int) -> None:
 
 def purge_deliveries() -> None:
     at = now()
-    service.purge(before=at - timedelta(days=settings().delivery_days), at=at)
+    purging.purge(before=at - timedelta(days=settings().delivery_days), at=at)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from flask import current_app
 
 from app.alerts.sources.base import Alert, hashed
-from app.incidents.intake import Attachment, Identity
 from app.incidents.rules import DEFAULT_SEVERITY, mode_from_name, severity_of
+from app.incidents.sightings import Attachment, Identity
 from app.registry import queries as registry
 from app.registry.rules import Match, Routing
 from app.runbooks import queries as runbooks

@@ -1,6 +1,6 @@
 """Writes: the doors and their keys, and what people do with deliveries. Each is audited.
 
-Nothing here processes a delivery: that is `processing.py`, which a job calls.
+Nothing here processes a delivery or deletes one: that is for jobs (`processing.py`, `purging.py`).
 """
 
 import hmac
@@ -19,20 +19,19 @@ from sqlalchemy import (
     delete,
     or_,
     select,
-    tuple_,
     update,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session, defer
+from sqlalchemy.orm import Session, defer
 
 from app.alerts import queries
 from app.alerts.keys import PATIENCE, keys
-from app.alerts.queries import DEAD_LETTER, NOT_DROPPED
+from app.alerts.queries import DEAD_LETTER
 from app.alerts.rules import DeliveryState
 from app.alerts.sources import SOURCES
-from app.alerts.tables import AlertState, Change, Delivery, Integration, LastBody
+from app.alerts.tables import Change, Delivery, Integration
 from app.alerts.trial import TRIALS, Trial
 from app.config import settings
-from app.core.db import Table, end_read, unit_of_work
+from app.core.db import end_read, unit_of_work
 from app.core.errors import ConflictError, NotFoundError, RefusedError
 from app.core.jobs import enqueue
 from app.core.secrets import new_secret, secret_hash
@@ -44,10 +43,6 @@ from app.registry.tables import Team
 OLD_KEY_LASTS = timedelta(hours=24)
 TEST_KEY_LASTS = timedelta(minutes=2)
 MOST_REPLAYED = 500  # named deliveries in one call
-CHUNK = 500  # rows deleted in one transaction, so that the doors never wait for long
-LAST_BODIES_KEPT = timedelta(hours=1)
-ALERT_STATES_KEPT = timedelta(days=30)
-REFUSED_KEPT = timedelta(days=3)  # anybody can send what is refused; a weekend is enough to ask
 
 REPLAYABLE = (DeliveryState.DEAD, DeliveryState.ACCEPTED, DeliveryState.DUPLICATE)
 
@@ -446,81 +441,6 @@ def _record_delivery(
         by=by,
         at=at,
     )
-
-
-# --- What is no longer needed
-
-
-def purge(before: datetime, at: datetime) -> int:
-    """Delete deliveries that came before then and need nobody any more. Returns how many.
-
-    What still waits stays, and so do dead letters that nobody dropped. With them go what the
-    doors remember to know a repeat by, and alerts that were over long ago.
-    """
-    purged = 0
-    while (done := _purge_deliveries(before, refused_before=at - REFUSED_KEPT)) is not None:
-        purged += done
-    last_bodies = LastBody.received_at < at - LAST_BODIES_KEPT
-    _delete_all(LastBody, (LastBody.integration_id, LastBody.subject), last_bodies)
-    over = and_(
-        AlertState.firing.is_(False), AlertState.seen_at < min(before, at - ALERT_STATES_KEPT)
-    )
-    _delete_all(AlertState, (AlertState.integration_id, AlertState.fingerprint), over)
-    return purged
-
-
-PROCESSED = (DeliveryState.ACCEPTED, DeliveryState.DUPLICATE)
-
-
-def _purge_deliveries(before: datetime, *, refused_before: datetime) -> int | None:
-    """One chunk of them. Returns how many rows went; None: there was nothing left to do."""
-    told_of_a_change = select(Change.id).where(Change.delivery_id == Delivery.id).exists()
-    done = or_(
-        Delivery.state.in_(PROCESSED), and_(Delivery.state == DeliveryState.DEAD, ~NOT_DROPPED)
-    )
-    with unit_of_work() as session:
-        rows = session.execute(
-            select(Delivery.id, told_of_a_change.label("told"))
-            .where(
-                or_(
-                    and_(
-                        Delivery.received_at < before,
-                        done,
-                        or_(Delivery.body.is_not(None), ~told_of_a_change),
-                    ),
-                    and_(
-                        Delivery.received_at < refused_before,
-                        Delivery.state == DeliveryState.REFUSED,
-                    ),
-                )
-            )
-            .limit(CHUNK)
-            .with_for_update(of=Delivery, skip_locked=True)
-        ).all()
-        if not rows:
-            return None
-        # A change stays on its model's record, and says where it came from.
-        kept = [row.id for row in rows if row.told]
-        session.execute(update(Delivery).where(Delivery.id.in_(kept)).values(body=None, headers={}))
-        gone = [row.id for row in rows if not row.told]
-        session.execute(delete(Delivery).where(Delivery.id.in_(gone)))
-    return len(gone)
-
-
-def _delete_all(
-    table: type[Table],
-    key: tuple[InstrumentedAttribute[Any], ...],
-    condition: ColumnElement[bool],
-) -> None:
-    """Delete rows chunk by chunk, leaving out those that somebody writes at the moment."""
-    while True:
-        with unit_of_work() as session:
-            found = session.execute(
-                select(*key).where(condition).limit(CHUNK).with_for_update(skip_locked=True)
-            ).all()
-            session.execute(delete(table).where(tuple_(*key).in_([tuple(row) for row in found])))
-        if len(found) < CHUNK:
-            return
 
 
 def _rows(result: Result[Any]) -> int:

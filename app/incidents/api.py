@@ -72,7 +72,8 @@ def declare(body: schemas.DeclareBody) -> Any:
         by=current_actor(),
         at=now(),
     )
-    return _whole(incident.id), 201, {"Location": _url(incident.id)}
+    location = url_for("incidents_api.detail", incident_id=incident.id)
+    return _whole(incident.id), 201, {"Location": location}
 
 
 @api.get("/<int:incident_id>", responses={200: schemas.IncidentOut})

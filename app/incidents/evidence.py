@@ -1,6 +1,6 @@
 """What was seen when an incident opened, kept as it was, and how it stands now.
 
-The snapshot is written with the incident, in one transaction (`intake`, `service`). Here it is
+The snapshot is written with the incident, in one transaction (`placing`, `service`). Here it is
 taken for what people open, and made ready for the page: which panels are shown with a line, which
 are counted only, and what changed in the hour before, on the same axis.
 """

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, true
+from sqlalchemy import Select, and_, func, or_, select, true
 from sqlalchemy.orm import joinedload
 
-from app.core.db import AnyRow, db
+from app.core.db import AnyRow, db, holds
 from app.core.errors import NotFoundError, RefusedError
 from app.incidents.rules import State
 from app.incidents.tables import Entry, Evidence, Incident, Member
@@ -20,8 +20,8 @@ from app.runbooks import queries as runbooks
 from app.runbooks.rules import Matching
 from app.runbooks.runs import queries as runs
 from app.runbooks.runs.rules import EventKind
-from app.runbooks.runs.showing import LOOKS, note_of, sentence_of
 from app.runbooks.runs.tables import Run, RunEvent
+from app.runbooks.runs.telling import LOOKS, note_of, sentence_of
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.web.pagination import SIZE, Page, decode_cursor, page_of
 
@@ -124,15 +124,9 @@ def _narrowed(query: Select[*tuple[Any, ...]], wanted: Filter) -> Select[*tuple[
         query = query.where(MlModel.slug == wanted.model)
     if number := _number(wanted.words):
         query = query.where(Incident.id == number)
-    elif wanted.words:
-        like = f"%{_escaped(wanted.words)}%"
-        query = query.where(
-            or_(
-                Incident.title.ilike(like, escape="\\"),
-                MlModel.slug.ilike(like, escape="\\"),
-                Incident.failure_mode.ilike(like, escape="\\"),
-            )
-        )
+    elif words := wanted.words.strip():
+        columns = (Incident.title, MlModel.slug, Incident.failure_mode)
+        query = query.where(or_(*(holds(column, words) for column in columns)))
     return query
 
 
@@ -140,10 +134,6 @@ def _number(words: str) -> int | None:
     """The number in INC-214, inc214 or 214; None if the words are no such thing."""
     digits = words.strip().lower().removeprefix("inc").lstrip("- ")
     return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else None
-
-
-def _escaped(words: str) -> str:
-    return words.strip().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def counts(lead_id: int | None) -> dict[str, int]:
@@ -322,16 +312,20 @@ def seen_before(this: Incident, limit: int = 3) -> Sequence[AnyRow]:
     ).all()
 
 
-def open_twin(model_id: int | None, failure_mode: str) -> Incident | None:
+def open_twin(
+    model_id: int | None, failure_mode: str, model_version: str = "", triage_key: str | None = None
+) -> Incident | None:
     """The open incident that stands in the way of another of its kind."""
-    return db.session.scalars(
-        select(Incident).where(
-            OPEN,
+    kind = (
+        Incident.triage_key == triage_key
+        if model_id is None
+        else and_(
             Incident.model_id == model_id,
             Incident.failure_mode == failure_mode,
-            Incident.model_version == "",
+            Incident.model_version == model_version,
         )
-    ).first()
+    )
+    return db.session.scalars(select(Incident).where(OPEN, kind)).first()
 
 
 def escalations(incident_id: int, episode: int) -> int:

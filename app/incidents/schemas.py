@@ -1,12 +1,14 @@
 """Incidents as JSON: what the API takes and gives."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from app.incidents.service import LONGEST_NOTE
 from app.web.texts import Strict
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True)]  # blanks say nothing
 
 
 class IncidentPath(BaseModel):
@@ -31,12 +33,12 @@ class SeenBody(Strict):
 
 
 class ResolveBody(SeenBody):
-    reason: str = Field(min_length=1, max_length=2000)
+    reason: Words = Field(min_length=1, max_length=2000)
     noise: bool = False
 
 
 class ReopenBody(SeenBody):
-    reason: str = Field(min_length=1, max_length=2000)
+    reason: Words = Field(min_length=1, max_length=2000)
 
 
 class SeverityBody(SeenBody):
@@ -45,12 +47,12 @@ class SeverityBody(SeenBody):
 
 class HandOverBody(SeenBody):
     person: str = Field(description="Their e-mail address.", max_length=254)
-    note: str = Field("", max_length=2000)
+    note: Words = Field("", max_length=2000)
 
 
 class EscalateBody(SeenBody):
     team: str = Field(description="The slug of the team to page.", max_length=80)
-    note: str = Field("", max_length=2000)
+    note: Words = Field("", max_length=2000)
 
 
 class AssignBody(SeenBody):
@@ -65,11 +67,11 @@ class NoteBody(Strict):
 
 
 class DeclareBody(Strict):
-    title: str = Field(min_length=1, max_length=300)
+    title: Words = Field(min_length=1, max_length=300)
     severity: int = Field(3, ge=1, le=4)
     model: str | None = Field(None, max_length=80, description="The model's slug.")
     failure_mode: str = Field("declared_by_hand", pattern=r"^[a-z0-9_]{1,80}$")
-    note: str = Field("", max_length=LONGEST_NOTE)
+    note: Words = Field("", max_length=LONGEST_NOTE)
 
 
 class IncidentInList(BaseModel):

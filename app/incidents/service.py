@@ -46,12 +46,14 @@ def declare(declaration: Declaration, *, by: Actor, at: datetime) -> Incident:
         with unit_of_work() as session:
             return _declare(session, declaration, by=by, at=at)
     except IntegrityError:
-        twin = queries.open_twin(declaration.model_id, declaration.failure_mode)
-        which = f"INC-{twin.id}" if twin else "Another incident"
+        twin = _named(queries.open_twin(declaration.model_id, declaration.failure_mode))
         raise ConflictError(
-            f"{which} is open for the same model and failure mode. Work on that one; "
-            "your text is kept here."
+            f"{twin} is open for the same model and failure mode. Work on that one."
         ) from None
+
+
+def _named(incident: Incident | None) -> str:
+    return f"INC-{incident.id}" if incident else "Another incident"
 
 
 def _declare(session: Session, declaration: Declaration, *, by: Actor, at: datetime) -> Incident:
@@ -148,8 +150,13 @@ def reopen(incident_id: int, *, reason: str, seen: int | None, by: Actor, at: da
             paging.page([_page_for(incident, incident.team, incident.model)], at=at)
         return incident
     except IntegrityError:
+        this = queries.incident(incident_id)
+        twin = queries.open_twin(
+            this.model_id, this.failure_mode, this.model_version, this.triage_key
+        )
+        alike = "model and failure mode" if this.model_id is not None else "alerts"
         raise ConflictError(
-            "A newer incident is open for the same model and failure mode. Work on that one."
+            f"{_named(twin)} is newer, and open for the same {alike}. Work on that one."
         ) from None
 
 
@@ -253,9 +260,11 @@ def assign_model(
                 paging.page([page.on_lane(":routed")], at=at)
         return incident
     except IntegrityError:
+        this = queries.incident(incident_id)
+        twin = queries.open_twin(model_id, this.failure_mode, this.model_version)
         raise ConflictError(
-            "Another incident is open for that model and failure mode. Resolve this one and go on "
-            "there."
+            f"{_named(twin)} is open for that model and failure mode. Resolve this one and go on "
+            "there. A matcher on the model brings its alerts there, too."
         ) from None
 
 

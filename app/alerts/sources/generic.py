@@ -119,7 +119,9 @@ def labels_of(said: dict[str, Any], remarks: list[str]) -> dict[str, str]:
     """The labels, with the name among them as alertname, and with those in shorthand."""
     beside = {"alertname": said.get("name"), **{name: said.get(name) for name in SHORTHAND}}
     found = {name: value for name, value in beside.items() if value not in (None, "")}
-    labels = texts(said.get("labels"), MAX_LABEL, called="labels", remarks=remarks)
+    labels = said.get("labels")
+    if not isinstance(labels, dict):
+        labels = texts(labels, MAX_LABEL, called="labels", remarks=remarks)  # which says so
     # What stands beside the name wins, and comes first: of very many labels the last are cut.
     return texts({**found, **labels, **found}, MAX_LABEL, called="labels", remarks=remarks)
 

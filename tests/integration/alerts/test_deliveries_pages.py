@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text
 
-from app.alerts import processing, queries, service
+from app.alerts import processing, purging, queries, service
 from app.alerts.bodies import SHOWN, readable, without_key
 from app.alerts.queries import DeliveryFilter
 from app.alerts.rules import MAX_ATTEMPTS, DeliveryState
@@ -526,7 +526,7 @@ def test_old_deliveries_go_and_those_that_somebody_needs_stay(
     door.send({"name": "young"})
     waits = queries.readings(at=now())
 
-    purged = service.purge(before=now() - timedelta(days=30), at=now())
+    purged = purging.purge(before=now() - timedelta(days=30), at=now())
 
     assert purged == 5
     assert [one.id for one in deliveries()] == [dead.id, waiting, waiting + 1]
@@ -540,7 +540,7 @@ def test_the_delivery_of_a_change_loses_its_body_and_stays(sender, work, deliver
     age(timedelta(days=40), Delivery.id > 0)
 
     for _ in range(2):
-        assert service.purge(before=now() - timedelta(days=30), at=now()) == 0
+        assert purging.purge(before=now() - timedelta(days=30), at=now()) == 0
 
     [kept] = deliveries()
     assert (kept.body, kept.what) == (None, "Change: v43 to 50 %")
@@ -549,14 +549,14 @@ def test_the_delivery_of_a_change_loses_its_body_and_stays(sender, work, deliver
 
 
 def test_a_purge_goes_on_until_nothing_is_left_to_purge(sender, work, deliveries, monkeypatch):
-    monkeypatch.setattr(service, "CHUNK", 2)
+    monkeypatch.setattr(purging, "CHUNK", 2)
     door = sender("generic")
     for number in range(7):
         door.send({"name": f"alert-{number}"})
     work()
     age(timedelta(days=40), Delivery.id > 0)
 
-    assert service.purge(before=now() - timedelta(days=30), at=now()) == 7
+    assert purging.purge(before=now() - timedelta(days=30), at=now()) == 7
     assert deliveries() == []
 
 
@@ -567,9 +567,9 @@ def test_with_deliveries_go_old_bodies_and_alerts_that_are_long_over(sender, wor
     door.send(webhook(over(ended), group="b"))
     work()
 
-    service.purge(before=now(), at=now())
+    purging.purge(before=now(), at=now())
     assert counted(LastBody, AlertState) == [2, 2]
-    service.purge(before=now(), at=now() + timedelta(days=31))
+    purging.purge(before=now(), at=now() + timedelta(days=31))
     assert counted(LastBody, AlertState) == [0, 1]
     end_read()
     assert db.session.scalars(select(AlertState)).one().firing

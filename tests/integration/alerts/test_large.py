@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select, update
 
-from app.alerts import service
+from app.alerts import purging
 from app.alerts.rules import DeliveryState
 from app.alerts.tables import AlertState, Delivery, Integration
 from app.core.clock import now
@@ -83,5 +83,5 @@ def test_what_was_refused_goes_after_three_days(app, sender, deliveries):
             .values(received_at=now() - timedelta(days=4))
         )
 
-    assert service.purge(before=now() - timedelta(days=30), at=now()) == 1
+    assert purging.purge(before=now() - timedelta(days=30), at=now()) == 1
     assert [one.id for one in deliveries()] == [second.id]

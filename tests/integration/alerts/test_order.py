@@ -185,3 +185,26 @@ def test_an_alert_that_reopens_while_a_person_does_is_one_episode(app, sender, w
     work()
 
     assert [(one.state, one.episode) for one in incidents()] == [(State.TRIGGERED, 2)]
+
+
+def test_a_late_copy_does_not_bring_back_what_its_group_took_along(sender, work, incidents):
+    door = sender()
+    alerts = [firing(feature=str(number)) for number in range(3)]
+    door.send(webhook(*alerts))
+    work()
+
+    # Both wait together, so that one batch has them.
+    door.send(webhook(over(alerts[0]), truncatedAlerts=2))
+    door.send(webhook(*alerts, externalURL="https://second-of-the-pair.example.com"))
+    work()
+
+    assert [(one.state, one.episode) for one in incidents()] == [(State.RESOLVED, 1)]
+
+
+def test_an_acknowledgement_after_the_end_takes_nothing_on(sender, work, incidents):
+    door = sender("events_v2", "/v2/enqueue")
+    for action in ("trigger", "resolve", "acknowledge"):
+        door.send(event(door, action))
+    work()
+
+    assert [(one.state, one.acknowledged_at) for one in incidents()] == [(State.RESOLVED, None)]

@@ -14,8 +14,8 @@ from app.health import evidence as health
 from app.health import recording
 from app.health.rules import LampState, Lane, Observation
 from app.incidents import intake, queries, service
-from app.incidents.intake import Attachment, Identity, Round, Sighting
 from app.incidents.service import Declaration
+from app.incidents.sightings import Attachment, Identity, Round, Sighting
 from app.incidents.tables import Evidence, Incident
 from app.people.rules import BATON, Role
 from app.web.assets import FOLDER

@@ -299,8 +299,44 @@ def test_the_api_declares(api):
     reply = api("POST", "", json={"title": "empty shelves", "model": model.slug, "severity": 2})
 
     assert reply.status_code == 201
-    assert reply.headers["Location"].endswith(f"/incidents/{reply.json['id']}")
+    assert reply.headers["Location"].endswith(f"/api/v1/incidents/{reply.json['id']}")
     assert reply.json["model"] == model.slug
+
+
+def test_a_twin_is_told_of_its_first_and_only_a_page_keeps_the_text(api, browser):
+    model = factories.model()
+    facts = {"title": "empty shelves", "model": model.slug, "failure_mode": "output_drift"}
+    first = api("POST", "", json=facts).json["id"]
+
+    said = api("POST", "", json=facts).json["detail"]
+    shown = browser.post("/incidents/declare", data={**facts, "model": model.id, "severity": 2})
+
+    assert said == f"INC-{first} is open for the same model and failure mode. Work on that one."
+    assert shown.status_code == 409
+    assert f"{said} Your text is kept here." in shown.text
+
+
+@pytest.mark.parametrize(
+    ("action", "body"), [("/1/resolve", {"reason": "  "}), ("", {"title": "\t"})]
+)
+def test_the_api_takes_no_blanks_for_a_reason_or_a_title(api, action, body):
+    factories.incident()
+
+    reply = api("POST", action, json=body)
+
+    assert reply.status_code == 422
+    assert reply.json["detail"] in ("These do not fit: reason.", "These do not fit: title.")
+
+
+def test_an_action_without_a_body_is_told_what_is_needed(api):
+    factories.incident()
+
+    reply = api("POST", "/1/acknowledge")
+
+    assert reply.status_code == 422
+    assert [fault["why"] for fault in reply.json["errors"]] == [
+        "A JSON object is needed here, if only {}."
+    ]
 
 
 def test_every_action_of_the_api_is_in_its_description(app, client):

@@ -107,12 +107,31 @@ def test_opening_again_is_a_page_of_its_own(declared, ines, at):
     assert len(set(triggers)) == 2
 
 
+def test_opening_again_in_triage_is_refused_while_a_newer_one_is_open(app, ines, at):
+    facts = {"model_id": None, "triage_key": "k", "failure_mode": "unnamed"}
+    old = factories.incident(state=State.RESOLVED, **facts)
+    newer = factories.incident(**facts)
+
+    with pytest.raises(ConflictError, match=f"INC-{newer.id} is newer.* same alerts"):
+        service.reopen(old.id, reason="it is back", seen=None, by=ines, at=at)
+
+
+def test_routing_to_a_model_that_has_the_same_open_names_it(declared, ines, at):
+    lost = factories.incident(model_id=None, triage_key="k", failure_mode=declared.failure_mode)
+
+    with pytest.raises(ConflictError, match=f"INC-{declared.id} is open for that model"):
+        service.assign_model(lost.id, declared.model_id, seen=None, by=ines, at=at)
+
+    end_read()
+    assert queries.incident(lost.id).model_id is None
+
+
 def test_opening_again_is_refused_while_a_newer_one_is_open(declared, ines, at):
     service.resolve(declared.id, reason="over", noise=False, seen=None, by=ines, at=at)
     newer = Declaration("again", 3, declared.model_id, "output_drift")
-    service.declare(newer, by=ines, at=at)
+    twin = service.declare(newer, by=ines, at=at)
 
-    with pytest.raises(ConflictError, match="newer incident"):
+    with pytest.raises(ConflictError, match=f"INC-{twin.id} is newer.* model and failure mode"):
         service.reopen(declared.id, reason="mine", seen=None, by=ines, at=at)
 
 

@@ -144,3 +144,12 @@ def test_the_examples_of_the_documentation_are_read_without_a_remark():
         assert parsed.alerts
         assert not parsed.faults
         assert not any(alert.remarks for alert in parsed.alerts)
+
+
+def test_labels_that_are_too_many_are_told_of_once():
+    labels = {f"label_{number}": "x" for number in range(150)}
+
+    [alert] = source.parse({"name": "X", "model": "churn-weekly", "labels": labels}, {}).alerts
+
+    assert alert.remarks == ("It has 152 labels; the first 100 are kept.",)
+    assert {"alertname": "X", "model": "churn-weekly"}.items() <= alert.labels.items()
