@@ -66,10 +66,15 @@ APIS = (
 
 
 class Portal(OpenAPI):
-    """Flask, without asking of each function of each request whether it is a coroutine."""
+    """Flask, with links that a request can't bend."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func
+        return func  # none is a coroutine, so none is asked on each request
+
+    def url_for(self, /, endpoint: str, *, _external: bool | None = None, **values: Any) -> str:
+        """A link that leaves Baton starts with its own address, whatever Host a request names."""
+        path = super().url_for(endpoint, _external=False, **values)
+        return f"{self.config['SETTINGS'].url}{path}" if _external else path
 
 
 def create_app(settings: Settings | None = None, gateways: Gateways | None = None) -> OpenAPI:
@@ -85,7 +90,7 @@ def create_app(settings: Settings | None = None, gateways: Gateways | None = Non
         validation_error_status=422,
         validation_error_callback=web.errors.invalid_request,
     )
-    settings.var.mkdir(parents=True, exist_ok=True)
+    settings.make_var()
     app.config.update(
         SETTINGS=settings,
         SECRET_KEY=settings.key,

@@ -3,20 +3,24 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import click
 from flask.cli import FlaskGroup, with_appcontext
+from pydantic import ValidationError
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app import ROOT, create_app, supervisor
 from app import worker as background
 from app.alerts.cli import commands as alerts_commands
-from app.config import Settings, settings
+from app.config import Settings, settings, wrong_settings
 from app.core import jobs, migrations
 from app.core.clock import now
 from app.core.db import db
+from app.core.errors import BatonError
 from app.health.cli import commands as health_commands
 from app.overview import operations
 from app.overview.sample import service as sample
@@ -29,9 +33,23 @@ from app.runbooks import syncing as runbooks
 from app.runbooks.cli import commands as runbooks_commands
 
 
-@click.group(
-    cls=FlaskGroup, create_app=create_app, add_default_commands=False, add_version_option=False
-)
+class Baton(FlaskGroup):
+    """Says in a sentence, without a traceback, what whoever types the command can mend."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BatonError as error:
+            raise click.ClickException(error.sentence) from error
+        except ValidationError as error:
+            if error.title != Settings.__name__:
+                raise
+            raise click.ClickException(wrong_settings(error)) from None
+        except (OperationalError, InterfaceError) as error:
+            raise click.ClickException(f"The database can't be used: {error.orig}") from error
+
+
+@click.group(cls=Baton, create_app=create_app, add_default_commands=False, add_version_option=False)
 def main() -> None:
     """Baton: the operations portal for machine-learning models."""
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from flask import current_app
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9A-Fa-f:.]+\](:\d+)?")
@@ -17,7 +17,10 @@ ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9A-Fa-
 class Settings(BaseSettings):
     """Typed, secret by type, explained. `docs/configuration.md` lists the same, held by a test."""
 
-    model_config = SettingsConfigDict(env_prefix="BATON_", extra="ignore", frozen=True)
+    # What was given may be a secret, and an error ends up in a log.
+    model_config = SettingsConfigDict(
+        env_prefix="BATON_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     bind: str = Field("127.0.0.1:8080", description="Address and port that gunicorn listens on.")
     base_url: str = Field(
@@ -86,7 +89,9 @@ class Settings(BaseSettings):
         "Baton. off leaves it out, as a production installation wants it: see sample.md.",
     )
     trusted_proxies: int = Field(
-        0, ge=0, description="How many proxies in front of Baton set X-Forwarded-For and -Proto."
+        0,
+        ge=0,
+        description="How many proxies in front of Baton set X-Forwarded-For, -Proto and -Host.",
     )
     metrics_key: SecretStr | None = Field(
         None, description="If set, /metrics wants it as a bearer token. Empty: anyone may scrape."
@@ -96,26 +101,57 @@ class Settings(BaseSettings):
         False, description="Shows /_components and reloads templates. Not for production."
     )
 
+    @field_validator("bind")
+    @classmethod
+    def _is_address_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65_535:
+            raise ValueError("it needs an address and a port, as in 127.0.0.1:8080.")
+        return value
+
     @field_validator("base_url")
     @classmethod
-    def _without_slash(cls, value: str) -> str:
+    def _is_address_without_slash(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError(
+                "it starts with https:// or http://, as https://baton.example.com does."
+            )
         return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_of_a_known_database(cls, value: str) -> str:
+        if value and not re.match(r"(postgres|postgresql|sqlite)(\+\w+)?://", value):
+            raise ValueError("it starts with postgresql:// or sqlite:///.")
+        return value
+
+    @field_validator("pagerduty_events_url")
+    @classmethod
+    def _is_encrypted(cls, value: str) -> str:
+        if value and not value.startswith("https://"):
+            raise ValueError("it must start with https://.")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("it is DEBUG, INFO, WARNING or ERROR.")
+        return value.upper()
 
     @field_validator("embed_origins")
     @classmethod
     def _are_origins(cls, value: str) -> str:
         for one in value.split():
             if not ORIGIN.fullmatch(one):
-                raise ValueError(
-                    f"BATON_EMBED_ORIGINS: {one} is no origin, as https://dashboards.example.com is."
-                )
+                raise ValueError(f"{one} is no origin, as https://dashboards.example.com is.")
         return " ".join(value.split())
 
     @field_validator("secret_key")
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError("BATON_SECRET_KEY needs at least 32 characters.")
+            raise ValueError("it needs at least 32 characters.")
         return value
 
     @property
@@ -130,6 +166,10 @@ class Settings(BaseSettings):
             return self.database_url.replace("postgres://", "postgresql://", 1)
         return self.database_url or f"sqlite:///{self.var.resolve() / 'baton.sqlite3'}"
 
+    def make_var(self) -> None:
+        """Make the var folder, if it is not there, for its owner only."""
+        self.var.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     @cached_property
     def key(self) -> str:
         """The secret key, made and kept on the first call if none is set."""
@@ -137,7 +177,7 @@ class Settings(BaseSettings):
             return self.secret_key.get_secret_value()
         path = self.var / "secret-key"
         if not path.exists():
-            self.var.mkdir(parents=True, exist_ok=True)
+            self.make_var()
             draft = path.with_name(f"secret-key.{os.getpid()}")
             draft.touch(mode=0o600)
             draft.write_text(secrets.token_urlsafe(48))
@@ -146,6 +186,14 @@ class Settings(BaseSettings):
                 os.link(draft, path)
             draft.unlink()
         return path.read_text().strip()
+
+
+def wrong_settings(error: ValidationError) -> str:
+    """What `Settings` refused, one line each, without the values."""
+    return "\n".join(
+        f"BATON_{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+        for fault in error.errors(include_url=False, include_context=False, include_input=False)
+    )
 
 
 def settings() -> Settings:

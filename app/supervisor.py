@@ -119,8 +119,6 @@ def web_command(settings: Settings) -> list[str]:
 def refusal_to_bind(bind: str) -> str | None:
     """Say why this address can't be listened on; None if it can."""
     host, _, port = bind.rpartition(":")
-    if not port.isdigit():
-        return f"BATON_BIND is {bind}; it needs an address and a port, as in 127.0.0.1:8080."
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from app.people.rules import BATON, Role
 from app.registry.tables import MlModel
 from app.runbooks import search, syncing
 from app.runbooks.tables import Runbook, RunbookVersion
-from app.supervisor import web_command
+from app.supervisor import Child, end, web_command
 from bench import fleet, following, polling
 from tests.support import factories, postgres
 
@@ -51,6 +51,16 @@ CASES = {
     "single": (1, 0),
     "fifty": (50, 0),
     "duplicates": (1, 20),
+}
+COLUMNS = {
+    "requests_a_second": "req/s",
+    "alerts_a_second": "alerts/s",
+    "seconds": "s",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "of_bare": "of bare",
+    "cores": "cores",
+    "lag_p99_s": "lag p99 s",
 }
 
 
@@ -72,18 +82,38 @@ def main() -> None:
     arguments = _arguments()
     if shutil.which("wrk") is None:
         sys.exit("The benchmark needs wrk (Debian: apt-get install wrk).")
+    # Also when told to end: what was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rounds: dict[str, list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder, _postgres() as url:
-        for number in range(arguments.rounds):
-            print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr)
-            for name, measured in _round(Path(folder) / str(number), url, arguments):
-                rounds.setdefault(name, []).append(measured)
+    try:
+        with tempfile.TemporaryDirectory(prefix="baton-bench-") as folder, _postgres() as url:
+            for number in range(arguments.rounds):
+                _print_heading(f"round {number + 1} of {arguments.rounds}")
+                with closing(_round(Path(folder) / str(number), url, arguments)) as cases:
+                    for name, measured in cases:
+                        rounds.setdefault(name, []).append(measured)
+                        _print_line(name, measured)
+    except KeyboardInterrupt:
+        print("\nStopped. This was measured until then.", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        _print_result(rounds)
+
+
+def _print_result(rounds: dict[str, list[dict[str, float]]]) -> None:
+    """Medians of what was measured, as a table and as JSON."""
+    if not rounds:
+        return
     result = {
         name: {key: round(statistics.median(one[key] for one in each), 2) for key in each[0]}
         for name, each in rounds.items()
     }
+    most = max(map(len, rounds.values()))
+    _print_heading("median" if most > 1 else "result")
+    for name, measured in result.items():
+        fewer = f" (of {len(rounds[name])})" if len(rounds[name]) < most else ""
+        _print_line(name + fewer, measured)
     print(json.dumps(result, indent=2))
-    _print_table(result)
 
 
 def _arguments() -> argparse.Namespace:
@@ -205,12 +235,12 @@ def _working(made: Installation) -> Iterator[None]:
 
 @contextmanager
 def _process(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
+    child = Child("measured", command, environment, folder=ROOT)
+    child.start()
     try:
         yield
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        end([child])
 
 
 def _load(port: int, key: str, alerts: int, distinct: int, seconds: int) -> dict[str, float]:
@@ -475,19 +505,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _print_table(result: dict[str, dict[str, float]]) -> None:
-    columns = (
-        "requests_a_second", "alerts_a_second", "seconds", "p50_ms", "p99_ms", "of_bare", "cores",
-        "lag_p99_s",
-    )  # fmt: skip
-    heads = ("req/s", "alerts/s", "s", "p50 ms", "p99 ms", "of bare", "cores", "lag p99 s")
-    print(f"\n{'case':<40}" + "".join(f"{head:>12}" for head in heads), file=sys.stderr)
-    for name, measured in result.items():
-        cells = "".join(
-            f"{measured[column]:>12,.2f}" if column in measured else f"{'':>12}"
-            for column in columns
-        )
-        print(f"{name:<40}{cells}", file=sys.stderr)
+def _print_heading(title: str) -> None:
+    heads = "".join(f"{head:>12}" for head in COLUMNS.values())
+    print(f"\n{title:<44}{heads}", file=sys.stderr, flush=True)
+
+
+def _print_line(name: str, measured: dict[str, float]) -> None:
+    cells = "".join(
+        f"{measured[column]:>12,.2f}" if column in measured else f"{'':>12}" for column in COLUMNS
+    )
+    print(f"{name:<44}{cells}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

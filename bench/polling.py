@@ -24,6 +24,7 @@ from app.health.service import SourceDraft
 from app.health.tables import HealthSource, Lamp, Panel
 from app.people.rules import BATON
 from app.registry.tables import MlModel
+from app.supervisor import Child, end
 from tests.support import factories
 
 HOSTS, PANELS_OF_A_MODEL, MODELS_OF_A_HOST = 50, 8, 25  # 10,000 panels
@@ -40,7 +41,11 @@ def hosts() -> Iterator[tuple[list[int], int]]:
     asked = HOSTS - hanging - scraped
     counts = [str(number) for number in (scraped, asked, hanging, MODELS_OF_A_HOST)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.hosts", *counts], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.hosts", *counts],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for the benchmark, which ends it
     )
     try:
         assert process.stdout is not None
@@ -114,19 +119,19 @@ def cost(app: Any, environment: dict[str, str], folder: Path) -> dict[str, float
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
     environment = {**environment, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "app.worker"], env=environment, cwd=ROOT, start_new_session=True
-    )
+    worker = Child("worker", [sys.executable, "-m", "app.worker"], environment, folder=ROOT)
+    worker.start()
+    assert worker.process is not None
+    pid = worker.process.pid
     try:
         time.sleep(SETTLES)  # a length of time is what is measured
-        before, seen = _cpu(worker.pid), _lags(metrics)
+        before, seen = _cpu(pid), _lags(metrics)
         started = time.monotonic()
         time.sleep(LASTS)
         seconds = time.monotonic() - started
-        used, lags = _cpu(worker.pid) - before, _lags(metrics)
+        used, lags = _cpu(pid) - before, _lags(metrics)
     finally:
-        worker.terminate()
-        worker.wait(30)
+        end([worker])
     with app.app_context():
         judged = db.session.scalar(
             select(func.count()).where(Lamp.looked_at > now() - timedelta(seconds=2 * EVERY))

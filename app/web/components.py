@@ -31,6 +31,11 @@ def attributes(given: Mapping[str, Any]) -> Markup:
     return said
 
 
+def meant(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes for a field of WTForms, which would write None down as a word."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def icon_svg(name: str, small: bool = False) -> Markup:
     """An icon of static/icons.svg."""
     known: dict[tuple[str, bool], Markup] = g.setdefault("icons", {})
@@ -64,6 +69,10 @@ def sentences(errors: Any) -> str:
 
 def register(app: Flask) -> None:
     app.jinja_env.filters.update(
-        attributes=attributes, initials=initials, colour_of=colour_of, sentences=sentences
+        attributes=attributes,
+        meant=meant,
+        initials=initials,
+        colour_of=colour_of,
+        sentences=sentences,
     )
     app.jinja_env.globals["icon_svg"] = icon_svg

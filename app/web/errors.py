@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # A refused form is shown again so that nothing typed is lost, but never what should stay hidden.
 SECRET_NAMES = re.compile(r"pass|secret|token|key|code", re.IGNORECASE)
 
+NO_OBJECT = "A JSON object is needed here, if only {}."
+
 SENTENCES = {
     400: ("Not understood", "Baton could not read this request. Go back and try again."),
     401: ("Sign in first", "Sign in to see this."),
@@ -57,9 +59,10 @@ CHANGED_MEANWHILE = (
 )
 OLD_FORM = "This form is older than your session. Your text is kept: press the button again."
 OLD_FORM_PAGE = (
-    "This form is older than your session. Your text is kept below: "
-    "open the form again and send it from there."
+    "This form is older than your session, and nothing of it was saved. "
+    "Open it again and send it from there."
 )
+TEXT_KEPT = " What you wrote is kept below."
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,9 @@ def invalid_request(error: ValidationError) -> Response:
     faults = [
         {
             "field": ".".join(str(step) for step in fault["loc"]),
-            "why": fault["msg"].removeprefix("Value error, "),  # our own sentences
+            "why": NO_OBJECT
+            if fault["type"] in ("model_type", "model_attributes_type")
+            else fault["msg"].removeprefix("Value error, "),  # our own sentences
         }
         for fault in error.errors(include_url=False, include_context=False, include_input=False)
     ]
@@ -142,7 +147,9 @@ def _baton_error(error: BatonError) -> Response:
 
 
 def _old_form(_error: CSRFError) -> Response:
-    sentence = OLD_FORM if is_htmx() else OLD_FORM_PAGE
+    sentence = OLD_FORM
+    if not is_htmx():
+        sentence = OLD_FORM_PAGE + (TEXT_KEPT if _typed() else "")
     response = _answer(Problem(400, "Form too old", sentence))
     # The page takes the new token over, so that pressing again works.
     response.headers["X-CSRF-Token"] = generate_csrf()

@@ -27,6 +27,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baton]:
     """An installation that the tests only talk to."""
     baton = Baton(tmp_path_factory.mktemp("running") / "var", **ONE_WORKER)
     baton.start()
+    baton.wait_until_ready()
     yield baton
     baton.end()
 
@@ -119,6 +120,26 @@ def test_a_port_that_is_taken_is_said_in_a_sentence(installed):
     assert done.returncode == 1
     assert f"127.0.0.1:{port} can't be listened on" in done.stderr
     assert "BATON_BIND" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("BATON_LOG_LEVEL", "verbose", "BATON_LOG_LEVEL: it is DEBUG, INFO, WARNING or ERROR."),
+        ("BATON_RUNBOOKS", "/nowhere/at/all", "The folder /nowhere/at/all can't be read."),
+        # Nobody listens on port 1.
+        ("BATON_DATABASE_URL", "postgresql://baton@127.0.0.1:1/baton", "The database can't be"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_said_in_a_sentence(installed, variable, value, said):
+    baton = installed()
+    baton.environment[variable] = value
+
+    done = baton.command("run")
+
+    assert done.returncode == 1
+    assert said in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
 
 

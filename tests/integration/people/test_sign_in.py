@@ -64,6 +64,17 @@ def test_somebody_signed_in_is_sent_on_from_the_sign_in_page(used_by, person):
     assert browser.get("/sign-in?next=/profile").location == "/profile"
 
 
+def test_the_cursor_waits_in_one_field_the_first_that_is_empty(browser, person):
+    person("Ada Byron")
+
+    def waits_in(page):
+        return re.findall(r"<input[^>]* autofocus[^>]* id=\"(\w+)\"", page.text)
+
+    assert waits_in(browser.get("/sign-in")) == ["email"]
+    assert waits_in(browser.sign_in("ada@example.com", "wrong")) == ["password"]
+    assert waits_in(browser.sign_in("", "wrong")) == ["email"]
+
+
 def test_the_address_may_be_typed_in_capitals(browser, person):
     person("Ada Byron")
 

@@ -129,6 +129,15 @@ def test_a_form_from_another_session_is_refused_and_gets_the_token_to_repeat(mak
     assert browser.post("/notes", data={"text": "hello"}, headers=again).status_code == 200
 
 
+def test_a_form_from_another_session_is_shown_again_if_it_held_a_text(make_shell):
+    browser = make_shell(WTF_CSRF_ENABLED=True).test_client()
+
+    prose = browser.post("/notes", data={"text": "half a sentence"}).text
+    assert "What you wrote is kept below." in prose
+    assert "half a sentence" in prose
+    assert "kept below" not in browser.post("/notes", data={"text": "hello"}).text
+
+
 def test_a_conflict_leads_back_to_the_page_it_came_from_but_never_elsewhere(browser):
     ours = browser.post("/fails/conflict", headers=HTMX)
     foreign = HTMX | {"HX-Current-URL": "https://evil.example/incidents"}
