@@ -9,9 +9,10 @@ from urllib.request import urlopen
 
 import click
 from flask.cli import FlaskGroup, with_appcontext
+from psycopg.errors import UndefinedTable
 from pydantic import ValidationError
 from sqlalchemy import text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from app import ROOT, create_app, supervisor
 from app import worker as background
@@ -45,8 +46,16 @@ class Baton(FlaskGroup):
             if error.title != Settings.__name__:
                 raise
             raise click.ClickException(wrong_settings(error)) from None
-        except (OperationalError, InterfaceError) as error:
+        except DBAPIError as error:
+            if _lacks_tables(error):
+                raise click.ClickException("The database is not set up: baton migrate") from error
+            if not isinstance(error, OperationalError | InterfaceError):
+                raise
             raise click.ClickException(f"The database can't be used: {error.orig}") from error
+
+
+def _lacks_tables(error: DBAPIError) -> bool:
+    return isinstance(error.orig, UndefinedTable) or "no such table" in str(error.orig)
 
 
 @click.group(cls=Baton, create_app=create_app, add_default_commands=False, add_version_option=False)

@@ -62,8 +62,13 @@ RESERVED = frozenset(
     {"new", "reviews", "coverage", "freshness", "sync", "search", "drills", "runs"}
 )
 
-# In `escalate_to`: the team that owns the model of the incident, whichever that is.
+# In `owner` and `escalate_to`: the team that owns the model of the incident, whichever that is.
 MODEL_OWNER = "model-owner"
+
+
+def whose(said: str) -> str:
+    """An owner as people say it; a team's name stays as it is."""
+    return "the model’s owner" if said == MODEL_OWNER else said
 
 
 def failure_mode_title(mode: str) -> str:

@@ -143,6 +143,18 @@ def test_what_keeps_it_from_starting_is_said_in_a_sentence(installed, variable, 
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_a_command_without_tables_names_the_one_that_makes_them(installed, postgres_server):
+    on_sqlite, on_postgresql = installed("one"), installed("other")
+    url = database_on(postgres_server, "without_tables")
+    on_postgresql.environment["BATON_DATABASE_URL"] = url
+
+    for baton in (on_sqlite, on_postgresql):
+        done = baton.command("runbooks", "list")
+
+        assert done.returncode == 1
+        assert done.stderr == "Error: The database is not set up: baton migrate\n"
+
+
 def test_the_database_url_alone_takes_an_installation_to_postgresql(installed, postgres_server):
     baton = installed(**ONE_WORKER)
     assert baton.command("migrate").returncode == 0

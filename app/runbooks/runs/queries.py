@@ -210,5 +210,8 @@ def proofs(run: Run, plan: Plan) -> Mapping[str, str]:
 
 
 def _proof(row: AnyRow) -> str:
-    where = "Played in a drill" if row.mode is Mode.DRILL else f"Done in INC-{row.incident_id}"
+    if row.mode is Mode.DRILL:
+        where = "Played in a drill"
+    else:
+        where = f"Done in INC-{row.incident_id}" if row.incident_id else "Done"
     return f"{where} on {row.at.day} {row.at:%B %Y}"

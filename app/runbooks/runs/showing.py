@@ -18,7 +18,7 @@ from app.people.tables import User
 from app.runbooks import service as runbooks
 from app.runbooks.filling import fill_html
 from app.runbooks.front_matter import Facts, Variable, facts
-from app.runbooks.rules import MODEL_OWNER
+from app.runbooks.rules import MODEL_OWNER, whose
 from app.runbooks.runs import queries, service
 from app.runbooks.runs.commands import command
 from app.runbooks.runs.newer import Newer, newer
@@ -238,8 +238,7 @@ class ShownRun:
 
     @property
     def escalate_to(self) -> str:
-        to = self.said.escalate_to or MODEL_OWNER
-        return "the model’s owner" if to == MODEL_OWNER else to
+        return whose(self.said.escalate_to or MODEL_OWNER)
 
     @cached_property
     def escalate_url(self) -> str | None:

@@ -22,7 +22,7 @@ from app.runbooks.coverage import MEANINGS, WORDS, Cell, Cover, Matrix, Model, a
 from app.runbooks.effectiveness import Use
 from app.runbooks.freshness import Freshness, Proof
 from app.runbooks.reports import Effect, Trust
-from app.runbooks.rules import failure_mode_title
+from app.runbooks.rules import MODEL_OWNER, failure_mode_title, whose
 from app.runbooks.tables import Runbook, RunbookVersion
 from app.runbooks.views.blueprint import bp
 from app.runbooks.views.finding import said
@@ -63,6 +63,11 @@ class Owner:
     slug: str | None  # of the team, if there is one
     name: str
     books: Sequence[Trust]
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the files name a team that there is not."""
+        return self.slug is None and self.said not in ("", MODEL_OWNER)
 
     @property
     def shown(self) -> Sequence[Trust]:
@@ -113,7 +118,7 @@ def _by_owner(every: Iterable[Trust]) -> list[Owner]:
 
     def key(one: Trust) -> tuple[str, str]:
         owner = one.book.owner or ""
-        slug, name = teams.get(owner, ("", owner))
+        slug, name = teams.get(owner, ("", whose(owner)))
         return slug, name
 
     found = [

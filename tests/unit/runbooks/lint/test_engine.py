@@ -158,7 +158,7 @@ def test_no_text_takes_long(part):
 
     lint(source, slug="a", surroundings=Surroundings(slugs={"b"}, files=frozenset()))
 
-    assert time.thread_time() - begin < 2  # the parser alone gives up after one
+    assert time.thread_time() - begin < 4  # the parser alone gives up after one
 
 
 def test_all_runbooks_that_we_ship_are_read_in_a_moment():
@@ -168,4 +168,4 @@ def test_all_runbooks_that_we_ship_are_read_in_a_moment():
     for source in sources:
         lint(source, slug="a")
 
-    assert time.thread_time() - begin < 2  # half a second, where nothing else runs
+    assert time.thread_time() - begin < 4  # half a second, where nothing else runs
