@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import pytest
@@ -50,6 +51,7 @@ DRIFT_WINDOW = 5  # seconds, at least
 LOOK = 1.0  # seconds between two looks
 PACE = Pace(every=5, window=3, looks=LOOK)
 PATIENCE = 90.0
+TELLINGS = 3  # of the story, at most: the latencies of a machine that slows down are real
 MIXED = timedelta(seconds=2)  # of a window may lie before the fault: it takes a moment to look
 
 
@@ -171,6 +173,14 @@ class Watcher:
             db.session.remove()
             return [f"{row.slug}: {row.remark}" for row in rows if row.state is not LampState.OK]
 
+    def saw_too_much(self) -> bool:
+        """Whether a lane moved that no fault of its step moves."""
+        return any(
+            fact == "breach" and lane not in lanes(self.expected.get(name))
+            for name, step in self.steps.items()
+            for lane, fact in step.facts
+        )
+
 
 def opened(incident: Incident) -> Opened:
     runbook = db.session.scalars(
@@ -213,8 +223,55 @@ class Sender:
 def story(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: str
 ) -> Iterator[Mapping[str, Watcher]]:
-    """Every fault, one after the other, as each of the three saw it."""
-    folder = tmp_path_factory.mktemp("sample")
+    """Every fault, one after the other, as each of the three saw it.
+
+    Told again where the machine was seen to slow down in the middle of it and spoilt it.
+    """
+    for telling in range(1, TELLINGS):
+        pulse = Pulse()
+        try:
+            with told(tmp_path_factory.mktemp("sample"), postgres_server, telling, pulse) as seen:
+                if not (pulse.faltered and any(one.saw_too_much() for one in seen.values())):
+                    yield seen
+                    return
+        except SpoiltError:
+            pass
+        print(f"The machine slowed down ({pulse}): the story is told again.")  # noqa: T201
+    with told(tmp_path_factory.mktemp("sample"), postgres_server, TELLINGS, Pulse()) as seen:
+        yield seen
+
+
+class SpoiltError(Exception):
+    """The story had no end, on a machine that slowed down."""
+
+
+class Pulse:
+    """How fast the machine is: the processor's time for the same sum, again and again."""
+
+    def __init__(self) -> None:
+        self.beats: list[float] = []
+
+    def beat(self) -> None:
+        began = time.thread_time()
+        sum(range(200_000))
+        self.beats.append(time.thread_time() - began)
+
+    @property
+    def faltered(self) -> bool:
+        """Whether it ran at two thirds of its usual speed or less for a tenth of the time."""
+        if len(self.beats) < 10:
+            return False
+        tenths = quantiles(self.beats, n=10)
+        return tenths[-1] > 1.5 * tenths[1]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{beat * 1000:.1f}" for beat in quantiles(self.beats, n=10)) + " ms"
+
+
+@contextmanager
+def told(
+    folder: Path, postgres_server: str, telling: int, pulse: Pulse
+) -> Iterator[Mapping[str, Watcher]]:
     with ExitStack() as stack:
         address = stack.enter_context(
             recommender(folder / "scrape" / "sample", rate=RATE, window=DRIFT_WINDOW)
@@ -225,12 +282,17 @@ def story(
             way: stack.enter_context(installed(way, folder / way, url))
             for way, url in (
                 ("scrape", ""),
-                ("prometheus", database_on(postgres_server, "sample_faults")),
+                ("prometheus", database_on(postgres_server, f"sample_faults_{telling}")),
                 ("push", ""),
             )
         }
         watch(watchers, address, asked_there)
-        run_through(watchers, address, patches)
+        try:
+            run_through(watchers, address, patches, pulse)
+        except AssertionError as error:
+            if pulse.faltered and telling < TELLINGS:
+                raise SpoiltError from error
+            raise
         yield watchers
 
 
@@ -284,12 +346,15 @@ def watch(watchers: Mapping[str, Watcher], address: str, asked_there: str) -> No
         datasets.link(plan.DATASET, plan.MODEL.slug, by=BATON, at=now())
 
 
-def run_through(watchers: Mapping[str, Watcher], address: str, patches: pytest.MonkeyPatch) -> None:
+def run_through(
+    watchers: Mapping[str, Watcher], address: str, patches: pytest.MonkeyPatch, pulse: Pulse
+) -> None:
     """Inject one fault after the other, and note what each of them sees."""
     portal = Portal(watchers["scrape"].app)
 
     def look(step: str) -> None:
         began = time.monotonic()
+        pulse.beat()
         for watcher in watchers.values():
             patches.setattr(health_feed, "enqueue", watcher.enqueue)
             watcher.look()
