@@ -120,7 +120,7 @@ class _EncryptedConnection(HTTPSConnection):
 def _looked_at(made: socket.socket, host: str) -> socket.socket:
     try:
         _refuse_if_never_asked(made.getpeername(), host)
-    except BaseException:
+    except BaseException:  # whatever it was, nobody else closes it
         made.close()
         raise
     return made

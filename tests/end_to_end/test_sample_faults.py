@@ -236,7 +236,7 @@ def story(
                     return
         except SpoiltError:
             pass
-        print(f"The machine slowed down ({pulse}): the story is told again.")  # noqa: T201
+        print(f"The machine slowed down ({pulse}): the story is told again.")  # noqa: T201  for whoever reads the run
     with told(tmp_path_factory.mktemp("sample"), postgres_server, TELLINGS, Pulse()) as seen:
         yield seen
 

@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from app.core.db import unit_of_work
 from app.core.errors import ConflictError, NotFoundError, RefusedError
-from app.health.service.rows import record_change
 from app.health.tables import AllowedHost
 from app.integrations.apis import is_never_asked
+from app.people import audit
 from app.people.rules import Actor
 
 HOST = re.compile(r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?")
@@ -39,13 +39,13 @@ def allow_host(pattern: str, why: str, *, by: Actor, at: datetime) -> AllowedHos
         )
         session.add(host)
         session.flush()
-        record_change(
+        audit.record(
             "health.host.allow",
-            "health_host",
-            host.id,
-            pattern,
-            None,
-            {"why": host.why},
+            target_kind="health_host",
+            target_id=host.id,
+            target_name=pattern,
+            before=None,
+            after={"why": host.why},
             by=by,
             at=at,
         )
@@ -59,13 +59,13 @@ def forbid_host(host_id: int, *, by: Actor, at: datetime) -> AllowedHost:
         if host is None:
             raise NotFoundError("That host is not on the list any more.")
         session.delete(host)
-        record_change(
+        audit.record(
             "health.host.forbid",
-            "health_host",
-            host.id,
-            host.pattern,
-            {"allowed": True, "why": host.why},
-            {"allowed": False},
+            target_kind="health_host",
+            target_id=host.id,
+            target_name=host.pattern,
+            before={"allowed": True, "why": host.why},
+            after={"allowed": False},
             by=by,
             at=at,
         )

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 from app.core.db import unit_of_work
 from app.core.errors import ConflictError, RefusedError
 from app.health import counting, levels
-from app.health.service.rows import free_slug, model_called, record_change, row_seen
+from app.health.service.rows import free_slug, model_called, row_seen
 from app.health.slo_rules import MIN_EVENTS
 from app.health.tables import HealthSource, Slo
+from app.people import audit
 from app.people.rules import Actor
 from app.registry.rules import slug_from
 
@@ -60,13 +61,13 @@ def create_slo(
         session.flush()
         if source is not None:
             source.due_at = at
-        record_change(
+        audit.record(
             "health.slo.create",
-            "health_slo",
-            slo.id,
-            f"{model.slug}: {slo.title}",
-            None,
-            slo_facts(slo),
+            target_kind="health_slo",
+            target_id=slo.id,
+            target_name=f"{model.slug}: {slo.title}",
+            before=None,
+            after=slo_facts(slo),
             by=by,
             at=at,
         )
@@ -100,13 +101,13 @@ def edit_slo(
             if slo.source is not None:
                 slo.source.due_at = at
         if slo_facts(slo) != before:
-            record_change(
+            audit.record(
                 "health.slo.update",
-                "health_slo",
-                slo.id,
-                f"{slo.model.slug}: {slo.title}",
-                before,
-                slo_facts(slo),
+                target_kind="health_slo",
+                target_id=slo.id,
+                target_name=f"{slo.model.slug}: {slo.title}",
+                before=before,
+                after=slo_facts(slo),
                 by=by,
                 at=at,
             )
@@ -121,13 +122,13 @@ def close_slo(slo_id: int, *, seen_version: int | None = None, by: Actor, at: da
             raise ConflictError(f"{slo.title} is closed already.")
         slo.closed_at = at
         levels.let_go(session, slo, at=at)
-        record_change(
+        audit.record(
             "health.slo.close",
-            "health_slo",
-            slo.id,
-            f"{slo.model.slug}: {slo.title}",
-            {"closed": False},
-            {"closed": True},
+            target_kind="health_slo",
+            target_id=slo.id,
+            target_name=f"{slo.model.slug}: {slo.title}",
+            before={"closed": False},
+            after={"closed": True},
             by=by,
             at=at,
         )
@@ -142,13 +143,13 @@ def reopen_slo(slo_id: int, *, by: Actor, at: datetime) -> Slo:
         slo.closed_at = None
         if slo.source is not None:
             slo.source.due_at = at
-        record_change(
+        audit.record(
             "health.slo.reopen",
-            "health_slo",
-            slo.id,
-            f"{slo.model.slug}: {slo.title}",
-            {"closed": True},
-            {"closed": False},
+            target_kind="health_slo",
+            target_id=slo.id,
+            target_name=f"{slo.model.slug}: {slo.title}",
+            before={"closed": True},
+            after={"closed": False},
             by=by,
             at=at,
         )

@@ -14,8 +14,9 @@ from app.health.panel_drafts import RULE, why_no_panel
 from app.health.presets import PanelDraft
 from app.health.recording import let_go, rule_of
 from app.health.rules import Rule
-from app.health.service.rows import free_slug, model_called, record_change, row_seen
+from app.health.service.rows import free_slug, model_called, row_seen
 from app.health.tables import HealthSource, Lamp, Panel
+from app.people import audit
 from app.people.rules import Actor
 from app.registry.tables import MlModel
 
@@ -46,13 +47,13 @@ def create_panels(
         if source is not None:
             source.due_at = at
         for panel in panels:
-            record_change(
+            audit.record(
                 "health.panel.create",
-                "health_panel",
-                panel.id,
-                _name(model, panel),
-                None,
-                panel_facts(panel),
+                target_kind="health_panel",
+                target_id=panel.id,
+                target_name=_name(model, panel),
+                before=None,
+                after=panel_facts(panel),
                 by=by,
                 at=at,
             )
@@ -99,13 +100,13 @@ def edit_panel(
                 lamp.windows = []
             if panel.source is not None:
                 panel.source.due_at = at
-            record_change(
+            audit.record(
                 "health.panel.update",
-                "health_panel",
-                panel.id,
-                _name(panel.model, panel),
-                before,
-                after,
+                target_kind="health_panel",
+                target_id=panel.id,
+                target_name=_name(panel.model, panel),
+                before=before,
+                after=after,
                 by=by,
                 at=at,
             )
@@ -122,13 +123,13 @@ def close_panel(
             raise ConflictError(f"{panel.title} is closed already.")
         panel.closed_at = at
         let_go(session, [panel.id], at=at)
-        record_change(
+        audit.record(
             "health.panel.close",
-            "health_panel",
-            panel.id,
-            _name(panel.model, panel),
-            {"closed": False},
-            {"closed": True},
+            target_kind="health_panel",
+            target_id=panel.id,
+            target_name=_name(panel.model, panel),
+            before={"closed": False},
+            after={"closed": True},
             by=by,
             at=at,
         )
@@ -143,13 +144,13 @@ def reopen_panel(panel_id: int, *, by: Actor, at: datetime) -> Panel:
         panel.closed_at = None
         if panel.source is not None:
             panel.source.due_at = at
-        record_change(
+        audit.record(
             "health.panel.reopen",
-            "health_panel",
-            panel.id,
-            _name(panel.model, panel),
-            {"closed": True},
-            {"closed": False},
+            target_kind="health_panel",
+            target_id=panel.id,
+            target_name=_name(panel.model, panel),
+            before={"closed": True},
+            after={"closed": False},
             by=by,
             at=at,
         )

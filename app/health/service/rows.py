@@ -1,7 +1,5 @@
-"""Rows that people change: found as they were seen, named, and told of in the audit trail."""
+"""Rows that people change: found as they were seen, and named."""
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -10,7 +8,6 @@ from sqlalchemy.orm import Session
 from app.core.errors import NotFoundError
 from app.health.tables import HealthSource, Panel, Slo
 from app.people import audit
-from app.people.rules import Actor
 from app.registry.rules import slug_from
 from app.registry.tables import MlModel
 
@@ -46,27 +43,4 @@ def free_slug(session: Session, column: Any, said: str, *among: Any) -> str:
         slug
         for slug in (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))
         if slug not in taken
-    )
-
-
-def record_change(
-    action: str,
-    kind: str,
-    target_id: int,
-    name: str,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
-    *,
-    by: Actor,
-    at: datetime,
-) -> None:
-    audit.record(
-        action,
-        target_kind=kind,
-        target_id=target_id,
-        target_name=name,
-        before=before,
-        after=after,
-        by=by,
-        at=at,
     )

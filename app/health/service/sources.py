@@ -12,10 +12,11 @@ from app.core.errors import ConflictError, RefusedError
 from app.core.secrets import encrypt
 from app.health.asking import allowed_hosts, host_of, why_not_allowed
 from app.health.service.hosts import allow_host
-from app.health.service.rows import free_slug, record_change, row_seen
+from app.health.service.rows import free_slug, row_seen
 from app.health.source_options import ODD_IN_ADDRESS, why_not_options, why_not_secret
 from app.health.sources import SOURCES
 from app.health.tables import HealthSource
+from app.people import audit
 from app.people.rules import Actor
 
 SHORTEST, LONGEST = 5, 86_400  # seconds between two looks
@@ -52,13 +53,13 @@ def create_source(
         _fill_source(source, draft)
         session.add(source)
         session.flush()
-        record_change(
+        audit.record(
             "health.source.create",
-            "health_source",
-            source.id,
-            source.name,
-            None,
-            source_facts(source),
+            target_kind="health_source",
+            target_id=source.id,
+            target_name=source.name,
+            before=None,
+            after=source_facts(source),
             by=by,
             at=at,
         )
@@ -83,13 +84,13 @@ def edit_source(
         before = source_facts(source)
         _fill_source(source, draft)
         source.due_at, source.failures, source.trouble = at, 0, ""
-        record_change(
+        audit.record(
             "health.source.update",
-            "health_source",
-            source.id,
-            source.name,
-            before,
-            source_facts(source),
+            target_kind="health_source",
+            target_id=source.id,
+            target_name=source.name,
+            before=before,
+            after=source_facts(source),
             by=by,
             at=at,
         )
@@ -105,13 +106,13 @@ def close_source(
         if source.closed_at is not None:
             raise ConflictError(f"{source.name} is closed already.")
         source.closed_at = at
-        record_change(
+        audit.record(
             "health.source.close",
-            "health_source",
-            source.id,
-            source.name,
-            {"closed": False},
-            {"closed": True},
+            target_kind="health_source",
+            target_id=source.id,
+            target_name=source.name,
+            before={"closed": False},
+            after={"closed": True},
             by=by,
             at=at,
         )
@@ -124,13 +125,13 @@ def reopen_source(source_id: int, *, by: Actor, at: datetime) -> HealthSource:
         if source.closed_at is None:
             raise ConflictError(f"{source.name} is open already.")
         source.closed_at, source.due_at, source.failures = None, at, 0
-        record_change(
+        audit.record(
             "health.source.reopen",
-            "health_source",
-            source.id,
-            source.name,
-            {"closed": True},
-            {"closed": False},
+            target_kind="health_source",
+            target_id=source.id,
+            target_name=source.name,
+            before={"closed": True},
+            after={"closed": False},
             by=by,
             at=at,
         )
